@@ -1,0 +1,43 @@
+"""Step 1 of 7: the caller, once known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls, and what they may.
+
+    Attributes:
+        key_id: Stable public ID of the credential; survives rotation.
+        owner: The named person or system that the credential belongs to.
+        tenant: The organisation; nothing crosses it.
+        scopes: What they may do.
+        plan: Name of their plan in ``policies/plans.yaml``.
+    """
+
+    key_id: str
+    owner: str
+    tenant: str
+    scopes: frozenset[str]
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A request let in: decided from its head alone, before its body was read.
+
+    Attributes:
+        principal: The caller.
+        request_id: Correlation ID; goes into every log line, the audit record, and to Triton.
+        route: The route's template (``POST /v1/predict``), never the raw path.
+        address: The peer's address. Identifying by HIPAA: for the audit store only, never for a log.
+        headers: Response headers that admission wants on the answer (``RateLimit``, ``RateLimit-Policy``).
+    """
+
+    principal: Principal
+    request_id: str
+    route: str
+    address: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = ()

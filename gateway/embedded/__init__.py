@@ -1,0 +1,1 @@
+"""The one-machine stack: a private Valkey and a real Triton, started and stopped together."""

@@ -1,0 +1,45 @@
+"""Step 2 of 7: a decoded image that may still identify a patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from gateway.ingest.upload import MediaType
+
+DisplayFrame: TypeAlias = npt.NDArray[np.uint8]
+"""One frame as a person would see it: uint8, [height, width] grey or [height, width, 3] RGB, 0 is black."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdentifiableImage:
+    """Identifying. Lives in a worker process between ingest and de-identification, and nowhere else.
+
+    Attributes:
+        media_type: What the content is, by its own bytes.
+        dataset: The DICOM header without Pixel Data; None for JPEG and PNG.
+        frame_numbers: The selected frames, 1-based as in DICOM; (1,) for JPEG and PNG.
+        total_frames: Frames in the object.
+        modality: Modality (0008,0060) if it is one of the Defined Terms (PS3.3 C.7.3.1.1.1); else None.
+        render: Decodes and renders one selected frame (a frame number in, a display frame out), so that only one frame
+            need be in memory. Raises Unreadable.
+    """
+
+    media_type: MediaType
+    dataset: Dataset | None = field(repr=False)
+    frame_numbers: tuple[int, ...]
+    total_frames: int
+    modality: str | None
+    render: Callable[[int], DisplayFrame] = field(repr=False)
+
+    def frames(self) -> Iterator[tuple[int, DisplayFrame]]:
+        """The selected frames in order, decoded one by one."""
+        for number in self.frame_numbers:
+            yield number, self.render(number)

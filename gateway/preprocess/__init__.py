@@ -1,0 +1,1 @@
+"""Step 4 of 7: sanitized pixels become a tensor."""

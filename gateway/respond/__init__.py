@@ -1,0 +1,1 @@
+"""Step 6 of 7: logits become an answer."""

@@ -1,0 +1,200 @@
+"""What an operator can set: one frozen class a concern, read from the environment and ``.env``.
+
+Every secret ``NAME`` may be given as ``NAME_FILE``, the path of a file that holds it (Docker and Kubernetes secrets).
+Combinations that would break a promise are refused at the start, with the line to change.
+``.env.example`` is generated from these classes (``cordon settings``) and tested equal.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+MIN_SECRET_BYTES = 32
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Reads ``<ENV_NAME>_FILE`` for every secret field."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        name = f"{self.config.get('env_prefix', '')}{field_name}".upper() + "_FILE"
+        path = os.environ.get(name)
+        if path is None or "SecretStr" not in str(field.annotation):
+            return None, field_name, False
+        return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class _Concern(BaseSettings):
+    model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore", hide_input_in_errors=True)
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102 - pydantic-settings' own hook
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del file_secret_settings
+        return init_settings, env_settings, _SecretFiles(settings_cls), dotenv_settings
+
+
+class HttpSettings(_Concern):
+    """The public listener."""
+
+    model_config = SettingsConfigDict(env_prefix="HTTP_")
+
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
+    workers: int = Field(1, ge=1, le=64, description="Gateway processes")
+    docs: bool = Field(default=False, description="Serve /docs and /openapi.json to anyone; never in production")
+    max_body_bytes: int = Field(32 * 2**20, ge=2**10, description="Largest body taken")
+    max_inflight_bytes: int = Field(256 * 2**20, ge=2**20, description="All bodies in memory at once, a process")
+    body_timeout_seconds: float = Field(20.0, gt=0, description="Longest a body may take to arrive")
+    deadline_seconds: float = Field(10.0, gt=0, description="Longest one request may take after its body is in")
+    drain_seconds: float = Field(10.0, ge=0, description="Time for running requests to end at shutdown")
+
+
+class RedisSettings(_Concern):
+    """Windows and leases. Redis 6.2 or newer, or Valkey."""
+
+    model_config = SettingsConfigDict(env_prefix="REDIS_")
+
+    url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="redis://, rediss:// or unix:// URL")
+    timeout_seconds: float = Field(0.05, gt=0, description="Longest wait for one call")
+    pool_size: int = Field(32, ge=1, description="Connections, a process")
+
+
+class DatabaseSettings(_Concern):
+    """Keys and the audit chain. SQLite on one machine, PostgreSQL beyond it."""
+
+    model_config = SettingsConfigDict(env_prefix="DATABASE_")
+
+    url: SecretStr = Field(
+        SecretStr("sqlite+aiosqlite:///.cordon/cordon.db"), description="sqlite+aiosqlite:// or postgresql+asyncpg:// URL"
+    )
+
+
+class TritonSettings(_Concern):
+    """The model server."""
+
+    model_config = SettingsConfigDict(env_prefix="TRITON_")
+
+    url: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC listener")
+    timeout_seconds: float = Field(5.0, gt=0, description="Longest wait for one inference")
+
+
+class AdmissionSettings(_Concern):
+    """Who may come in, and how often."""
+
+    model_config = SettingsConfigDict(env_prefix="ADMISSION_")
+
+    key_pepper: SecretStr = Field(SecretStr(""), description="Secret under which API keys are hashed; 32 bytes or more")
+    key_cache_seconds: float = Field(0.5, ge=0, le=1, description="Longest a key may be trusted without a look at SQL")
+    access_policy: Path = Field(Path("policies/access.yaml"), description="Roles, and the scope of each route")
+    plans_policy: Path = Field(Path("policies/plans.yaml"), description="Windows and concurrency of each plan")
+    limiter_failure: Literal["local", "closed", "open"] = Field(
+        "local", description="When Redis is down: count in the process, refuse, or let all in (never in production)"
+    )
+
+
+class IngestSettings(_Concern):
+    """Bounds on one file, enforced before and while it is decoded."""
+
+    model_config = SettingsConfigDict(env_prefix="INGEST_")
+
+    max_frame_pixels: int = Field(25_000_000, ge=1, description="Largest Rows x Columns")
+    max_total_pixels: int = Field(50_000_000, ge=1, description="Largest Rows x Columns x selected frames")
+    max_frames: int = Field(16, ge=1, description="Most frames of one instance in one request")
+    max_elements: int = Field(50_000, ge=1, description="Most data elements, all depths together")
+    max_depth: int = Field(32, ge=1, description="Deepest nesting of sequences")
+    max_inflated_bytes: int = Field(128 * 2**20, ge=1, description="Largest deflated dataset, once inflated")
+    max_inflate_ratio: int = Field(100, ge=1, description="Largest ratio of inflated to deflated size")
+    worker_processes: int = Field(0, ge=0, description="Processes that decode and de-identify; 0 is one a core")
+    worker_seconds: float = Field(4.0, gt=0, description="Longest one file may occupy such a process; then it is killed")
+    worker_memory_bytes: int = Field(3 * 2**30, ge=2**29, description="Address space of such a process")
+
+
+class DeidSettings(_Concern):
+    """What is removed, and the key of the pseudonyms."""
+
+    model_config = SettingsConfigDict(env_prefix="DEID_")
+
+    key: SecretStr = Field(SecretStr(""), description="Secret of UIDs and pseudonyms; 32 bytes or more")
+    policy: Path = Field(Path("policies/deid/basic.yaml"), description="The de-identification policy")
+
+
+class ModelSettings(_Concern):
+    """Which models are offered."""
+
+    model_config = SettingsConfigDict(env_prefix="MODELS_")
+
+    policy: Path = Field(Path("policies/models.yaml"), description="Models, their input, labels and modalities")
+    repository: Path = Field(Path("model_repository"), description="Triton's model repository")
+
+
+class AuditSettings(_Concern):
+    """The tamper-evident log."""
+
+    model_config = SettingsConfigDict(env_prefix="AUDIT_")
+
+    chain_key: SecretStr = Field(SecretStr(""), description="Secret of the hash chain; 32 bytes or more")
+    timeout_seconds: float = Field(2.0, gt=0, description="Longest wait for a record to be durable")
+
+
+class LogSettings(_Concern):
+    """structlog."""
+
+    model_config = SettingsConfigDict(env_prefix="LOG_")
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line written")
+    format: Literal["json", "console"] = Field("json", description="json for machines, console for eyes")
+
+
+class Settings(_Concern):
+    """All of them. ``Settings()`` reads the environment; parts can be passed in, as tests do."""
+
+    environment: Literal["production", "development"] = Field(
+        "production", description="development relaxes nothing but the refusals below"
+    )
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    redis: RedisSettings = Field(default_factory=RedisSettings)
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    triton: TritonSettings = Field(default_factory=TritonSettings)
+    admission: AdmissionSettings = Field(default_factory=AdmissionSettings)
+    ingest: IngestSettings = Field(default_factory=IngestSettings)
+    deid: DeidSettings = Field(default_factory=DeidSettings)
+    models: ModelSettings = Field(default_factory=ModelSettings)
+    audit: AuditSettings = Field(default_factory=AuditSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+    @model_validator(mode="after")
+    def _refuse_unsafe(self) -> Self:
+        """Secrets are never optional; the rest of the refusals hold in production."""
+        secrets = {
+            "ADMISSION_KEY_PEPPER": self.admission.key_pepper,
+            "DEID_KEY": self.deid.key,
+            "AUDIT_CHAIN_KEY": self.audit.chain_key,
+        }
+        for name, secret in secrets.items():
+            if len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+                raise ValueError(f"{name} needs {MIN_SECRET_BYTES} bytes or more: set {name} or {name}_FILE")
+        values = [secret.get_secret_value() for secret in secrets.values()]
+        if len(set(values)) < len(values):
+            raise ValueError(f"{', '.join(secrets)} must differ from each other")
+        if self.environment == "production":
+            if self.http.docs:
+                raise ValueError("HTTP_DOCS=true is not allowed in production: remove it or set ENVIRONMENT=development")
+            if self.admission.limiter_failure == "open":
+                raise ValueError("ADMISSION_LIMITER_FAILURE=open is not allowed in production: use local or closed")
+        return self

@@ -1,0 +1,1 @@
+"""Logs: structured, correlated, and free of identifiers."""

@@ -1,0 +1,60 @@
+"""The interface of step 5, with a real implementation (``triton``) and a fake one (``fake``) under one contract test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inference:
+    """The model's answer.
+
+    Attributes:
+        logits: float32 [N, classes], finite.
+        model_version: The version that answered.
+    """
+
+    logits: npt.NDArray[np.float32]
+    model_version: str
+
+
+class InferenceClient(Protocol):
+    """Sends uint8 image tensors to a model server that speaks KServe v2."""
+
+    async def infer(
+        self,
+        model: str,
+        images: npt.NDArray[np.uint8],
+        *,
+        classes: int,
+        timeout: float,
+        request_id: str,
+        version: str = "",
+    ) -> Inference:
+        """Classify a batch.
+
+        Args:
+            model: The model's name.
+            images: uint8 [N, height, width, 3], RGB. Sent as it is, or as float32 [N, 3, height, width] in [0, 1] to a
+                model whose metadata asks for that. More than the model's maximum batch is sent as several requests.
+            classes: How many logits an image must come back.
+            timeout: Seconds left; becomes the gRPC timeout, and cancels the call on the server.
+            request_id: Correlation ID, sent as Triton's request ID.
+            version: The model version to ask for; empty lets the server's policy choose.
+
+        Raises:
+            ModelNotReady, InferenceTimeout, ServerBusy, InvalidAnswer, InferenceRejected.
+        """
+        ...
+
+    async def ready(self, model: str, version: str = "") -> bool:
+        """Whether that model is loaded and warm. False also when the server cannot be reached; never raises."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connection. Idempotent."""
+        ...
