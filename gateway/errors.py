@@ -32,8 +32,8 @@
     ├── DeadlineExceeded           504
     └── InternalError              500
 
-A detail is written for the caller and names what is wrong: a field, a tag number, a limit. It never holds a value that the
-caller sent: values may identify a patient.
+A detail is written for the caller and names what is wrong: a field, a tag number, a limit. It never holds a value that
+the caller sent: values may identify a patient.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ class GatewayError(Exception):
         return self
 
 
-def _rebuild(
-    kind: type[GatewayError], detail: str, retry_after: float | None, members: dict[str, Any]
-) -> GatewayError:
+def _rebuild(kind: type[GatewayError], detail: str, retry_after: float | None, members: dict[str, Any]) -> GatewayError:
     return kind(detail, retry_after=retry_after, **members)
 
 

@@ -7,20 +7,19 @@ processes and kills one whose call is cancelled; this module hardens them and tu
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-import pickle
 import resource
 import signal
-import sys
+import traceback
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 from anyio import CapacityLimiter, to_process
 
-from gateway.errors import TooCostly, UnsafeFile
+from gateway.errors import GatewayError, TooCostly, UnsafeFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,49 +29,59 @@ if TYPE_CHECKING:
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
-_hardened = False
+
+class WorkerDefect(Exception):  # noqa: N818 - a defect of ours, told apart from the errors a caller can cause
+    """Something that no step foresaw. Says its type and where it arose; the original's message may quote a value."""
 
 
 def harden(memory_bytes: int) -> None:
-    """Take from this process what it does not need. Once a process; irreversible.
+    """Take from this process what it does not need. Irreversible; again costs nothing.
 
-    RLIMIT_FSIZE 0 makes the kernel refuse every write to a file: the promise that bodies never reach a disk does not rest
-    on the good behaviour of a dozen codecs. RLIMIT_CORE 0: no core dump holds a patient's image.
+    RLIMIT_FSIZE 0 makes the kernel refuse every write to a file: the promise that bodies never reach a disk does not
+    rest on the good behaviour of a dozen codecs. RLIMIT_CORE 0: no core dump holds a patient's image.
     """
-    global _hardened  # noqa: PLW0603 - the limits are the process's, so is the mark
-    if _hardened:
+    if resource.getrlimit(resource.RLIMIT_FSIZE) == (0, 0):
         return
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which drains first
     logging.disable(logging.CRITICAL)  # pydicom's warnings quote values
     warnings.simplefilter("ignore")
-    sys.stderr.flush()
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 2)  # and so do some C codecs
     os.close(silence)
-    _hardened = True
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
 def _call(function: Callable[[Argument], Result], argument: Argument, memory_bytes: int) -> Result:
+    """Runs in the worker."""
     harden(memory_bytes)
     try:
         return function(argument)
+    except GatewayError:
+        raise
     except MemoryError:
         raise TooCostly("The file needs more memory than one file may take") from None
     except RecursionError:
         raise UnsafeFile("The file is nested too deeply") from None
+    except Exception as error:  # noqa: BLE001 - whatever it is, its message must not leave this process
+        raise WorkerDefect(f"{type(error).__name__} at {_place(error)}") from None
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames[-6:]))
 
 
 class Workers:
     """A pool of such processes, one a core unless set otherwise."""
 
     def __init__(self, settings: IngestSettings) -> None:
-        self.size = settings.worker_processes or os.cpu_count() or 1
+        self.size = settings.worker_processes or len(os.sched_getaffinity(0))
         self._seconds = settings.worker_seconds
         self._memory = settings.worker_memory_bytes
-        self._limiter: CapacityLimiter | None = None
+        self._turns = asyncio.Semaphore(self.size)
 
     async def warm(self, function: Callable[[Argument], Result], argument: Argument) -> None:
         """Start every process and run one call in each, so that no caller pays for imports and model loading."""
@@ -86,24 +95,25 @@ class Workers:
         Raises:
             TooCostly: It took longer, or more memory, than one file may.
             UnsafeFile: It killed the process.
-            Exception: Whatever the function raises.
+            WorkerDefect: The function raised something that is not a GatewayError.
+            GatewayError: Whatever the function raises.
         """
         return await self._run(function, argument, seconds=self._seconds)
 
     async def _run(self, function: Callable[[Argument], Result], argument: Argument, *, seconds: float) -> Result:
-        if self._limiter is None:  # belongs to the event loop, so it cannot be made before there is one
-            self._limiter = CapacityLimiter(self.size)
-        async with self._limiter:
+        async with self._turns:
             try:
                 async with asyncio.timeout(seconds):
-                    return await to_process.run_sync(_call, function, argument, self._memory, cancellable=True)
+                    # Cancelling, also by this time-out, kills the process; a fresh one serves the next call.
+                    return await to_process.run_sync(
+                        _call, function, argument, self._memory, cancellable=True, limiter=CapacityLimiter(1)
+                    )
             except TimeoutError:
                 raise TooCostly(f"The file takes longer than {seconds:g} s to decode and de-identify") from None
             except anyio.BrokenWorkerProcess:
                 raise UnsafeFile("The file broke the decoder") from None
-            except (pickle.PicklingError, EOFError):
-                raise UnsafeFile("The file broke the decoder") from None
 
-    async def close(self) -> None:
-        """The processes end with the event loop (anyio's own hook); nothing is left to close."""
-            await asyncio.sleep(0)
+
+def forbid_core_dumps() -> None:
+    """For the gateway's own process, which holds bodies in memory too."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.audit.events import RequestFinished, RequestStarted
+from gateway.audit.events import Outcome, RequestFinished, RequestStarted
 from gateway.deid.engine import DeidEngine
 from gateway.errors import BadModelAnswer, DeadlineExceeded, GatewayError, InternalError, ModelUnavailable, Overloaded
 from gateway.ingest.decode import decode
+from gateway.isolation import WorkerDefect, Workers
 from gateway.preprocess.modality import check_modality
 from gateway.preprocess.tensor import Tensor, to_tensor
 from gateway.respond.prediction import PredictAnswer, respond
@@ -35,9 +36,8 @@ if TYPE_CHECKING:
     from gateway.deid.report import DeidReport
     from gateway.ingest.frames import FrameSelection
     from gateway.ingest.upload import MediaType, Upload
-    from gateway.isolation import Workers
     from gateway.settings import DeidSettings, HttpSettings, IngestSettings
-    from inference_client.client import Inference, InferenceClient
+    from inference_client.client import InferenceClient
 
 log = structlog.get_logger(__name__)
 
@@ -136,25 +136,24 @@ class Pipeline:
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: whatever went wrong is recorded, then answered
             problem = _as_gateway_error(error)
-            outcome = "refused" if problem.status < 500 else "failed"
+            outcome: Outcome = "refused" if problem.status < 500 else "failed"
             await self.recorder.record(story.finished(outcome, problem.status, problem.slug))
             raise problem from (error if problem is not error else None)
         return answered
 
-    async def _steps(
-        self, story: _Story, upload: Upload, frames: FrameSelection, model_name: str | None
-    ) -> Answered:
+    async def _steps(self, story: _Story, upload: Upload, frames: FrameSelection, model_name: str | None) -> Answered:
         began = perf_counter()
         admission = story.admission
         model = story.model = self.catalog.resolve(model_name)
 
-        # "Started" becomes durable while the image is decoded: the promise that nothing is inferred without it costs no time.
+        # "Started" becomes durable while the image is decoded: that nothing is inferred without it costs no time.
         started = asyncio.create_task(self.recorder.record(story.started()))
         try:
             work = Work(upload, frames, model, admission.principal.tenant, self.limits, self.deid)
             prepared = story.prepared = await self.workers.run(prepare, work)
         finally:
             await started
+        story.seconds |= prepared.seconds
 
         inferred = perf_counter()
         inference = await self.inference.infer(
@@ -165,7 +164,7 @@ class Pipeline:
             request_id=admission.request_id,
             version=model.version,
         )
-        story.seconds |= prepared.seconds | {"infer": perf_counter() - inferred}
+        story.seconds["infer"] = perf_counter() - inferred
 
         answer = respond(
             inference.logits,
@@ -198,7 +197,7 @@ class _Story:
     def started(self) -> RequestStarted:
         return RequestStarted(**self._who())
 
-    def finished(self, outcome: str, status: int, problem: str = "", prediction: str = "") -> RequestFinished:
+    def finished(self, outcome: Outcome, status: int, problem: str = "", prediction: str = "") -> RequestFinished:
         model, prepared = self.model, self.prepared
         return RequestFinished(
             **self._who(),
@@ -243,5 +242,8 @@ def _as_gateway_error(error: Exception) -> GatewayError:
             return BadModelAnswer("The model server's answer does not fit the model's metadata")
         case InferenceError():
             return ModelUnavailable("The model server refused the request")
-    log.error("pipeline.defect", error=type(error).__name__, exc_info=error)
+        case WorkerDefect():
+            log.error("pipeline.defect", where=str(error))
+        case _:
+            log.error("pipeline.defect", exc_info=error)
     return InternalError()

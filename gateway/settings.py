@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 MIN_SECRET_BYTES = 32
 
@@ -37,7 +39,7 @@ class _Concern(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore", hide_input_in_errors=True)
 
     @classmethod
-    def settings_customise_sources(  # noqa: D102 - pydantic-settings' own hook
+    def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
@@ -81,7 +83,8 @@ class DatabaseSettings(_Concern):
     model_config = SettingsConfigDict(env_prefix="DATABASE_")
 
     url: SecretStr = Field(
-        SecretStr("sqlite+aiosqlite:///.cordon/cordon.db"), description="sqlite+aiosqlite:// or postgresql+asyncpg:// URL"
+        SecretStr("sqlite+aiosqlite:///.cordon/cordon.db"),
+        description="sqlite+aiosqlite:// or postgresql+asyncpg:// URL",
     )
 
 
@@ -121,7 +124,9 @@ class IngestSettings(_Concern):
     max_inflated_bytes: int = Field(128 * 2**20, ge=1, description="Largest deflated dataset, once inflated")
     max_inflate_ratio: int = Field(100, ge=1, description="Largest ratio of inflated to deflated size")
     worker_processes: int = Field(0, ge=0, description="Processes that decode and de-identify; 0 is one a core")
-    worker_seconds: float = Field(4.0, gt=0, description="Longest one file may occupy such a process; then it is killed")
+    worker_seconds: float = Field(
+        4.0, gt=0, description="Longest one file may occupy such a process; then it is killed"
+    )
     worker_memory_bytes: int = Field(3 * 2**30, ge=2**29, description="Address space of such a process")
 
 
@@ -194,7 +199,9 @@ class Settings(_Concern):
             raise ValueError(f"{', '.join(secrets)} must differ from each other")
         if self.environment == "production":
             if self.http.docs:
-                raise ValueError("HTTP_DOCS=true is not allowed in production: remove it or set ENVIRONMENT=development")
+                raise ValueError(
+                    "HTTP_DOCS=true is not allowed in production: remove it or set ENVIRONMENT=development"
+                )
             if self.admission.limiter_failure == "open":
                 raise ValueError("ADMISSION_LIMITER_FAILURE=open is not allowed in production: use local or closed")
         return self

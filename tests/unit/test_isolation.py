@@ -1,0 +1,128 @@
+"""A worker dies alone, and says nothing of what it read."""
+
+import asyncio
+import os
+import resource
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gateway.errors import TooCostly, Unreadable, UnsafeFile
+from gateway.isolation import WorkerDefect, Workers
+from gateway.settings import IngestSettings
+
+
+def _pid(_: object) -> int:
+    return os.getpid()
+
+
+def _hang(_: object) -> None:
+    time.sleep(60)
+
+
+def _crash(_: object) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _swallow_memory(_: object) -> int:
+    return int(np.ones(8 * 2**30, dtype=np.uint8).sum())
+
+
+def _recurse(depth: int) -> int:
+    return _recurse(depth + 1)
+
+
+def _write(path: str) -> None:
+    Path(path).write_bytes(b"DOE^JANE")
+
+
+def _limits(_: object) -> tuple[tuple[int, int], tuple[int, int]]:
+    return resource.getrlimit(resource.RLIMIT_CORE), resource.getrlimit(resource.RLIMIT_FSIZE)
+
+
+def _defect(name: str) -> None:
+    raise ValueError(f"cannot parse {name}")
+
+
+def _refuse(_: object) -> None:
+    raise Unreadable("The image cannot be decoded", reason="truncated")
+
+
+@pytest.fixture
+def workers() -> Workers:
+    return Workers(IngestSettings(worker_processes=1, worker_seconds=20))
+
+
+async def test_one_process_serves_call_after_call(workers):
+    assert await workers.run(_pid, None) == await workers.run(_pid, None) != os.getpid()
+
+
+async def test_an_overdue_call_is_killed_and_the_next_one_served():
+    workers = Workers(IngestSettings(worker_processes=1, worker_seconds=20))
+    first = await workers.run(_pid, None)
+    workers._seconds = 0.2
+    with pytest.raises(TooCostly):
+        await workers.run(_hang, None)
+    with pytest.raises(ProcessLookupError):
+        os.kill(first, 0)
+    workers._seconds = 20
+    assert await workers.run(_pid, None) != first
+
+
+async def test_a_cancelled_caller_leaves_no_process_working(workers):
+    pid = await workers.run(_pid, None)
+    task = asyncio.create_task(workers.run(_hang, None))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_crash_is_a_named_error_and_the_next_one_is_served(workers):
+    with pytest.raises(UnsafeFile):
+        await workers.run(_crash, None)
+    assert await workers.run(_pid, None)
+
+
+async def test_memory_is_bounded(workers):
+    with pytest.raises(TooCostly):
+        await workers.run(_swallow_memory, None)
+
+
+async def test_endless_recursion_is_a_named_error(workers):
+    with pytest.raises(UnsafeFile):
+        await workers.run(_recurse, 0)
+
+
+async def test_no_file_can_be_written(workers, tmp_path):
+    target = tmp_path / "leak"
+    with pytest.raises(WorkerDefect, match="OSError"):
+        await workers.run(_write, str(target))
+    assert not target.exists() or target.read_bytes() == b""
+
+
+async def test_core_dumps_and_files_are_off(workers):
+    assert await workers.run(_limits, None) == ((0, 0), (0, 0))
+
+
+async def test_a_defect_says_where_but_never_what(workers):
+    with pytest.raises(WorkerDefect) as caught:
+        await workers.run(_defect, "DOE^JANE")
+    assert "ValueError at test_isolation.py:" in str(caught.value)
+    assert "JANE" not in str(caught.value)
+
+
+async def test_a_refusal_comes_back_whole(workers):
+    with pytest.raises(Unreadable) as caught:
+        await workers.run(_refuse, None)
+    assert caught.value.members == {"reason": "truncated"}
+
+
+async def test_calls_wait_for_a_free_process(workers):
+    pids = await asyncio.gather(*(workers.run(_pid, None) for _ in range(5)))
+    assert len(set(pids)) == 1
