@@ -30,7 +30,7 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
-class WorkerDefect(Exception):  # noqa: N818 - a defect of ours, told apart from the errors a caller can cause
+class WorkerDefect(Exception):
     """Something that no step foresaw. Says its type and where it arose; the original's message may quote a value."""
 
 
