@@ -1,0 +1,84 @@
+"""``cordon model``: make a model's folder from a checkpoint, and check one."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Make and check the folders that Triton loads.")
+
+
+class Normalize(StrEnum):
+    """What the model wants after the division by 255."""
+
+    NONE = "none"
+    IMAGENET = "imagenet"
+
+
+@app.command()
+def export(
+    weights: Annotated[
+        Path,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="torchvision ResNet-50 state dict (.safetensors, .pth, .pt), or an ONNX classifier (.onnx)",
+        ),
+    ],
+    labels: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Class names, one a line, in the order of the logits")
+    ],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Model repository to put it into")],
+    name: Annotated[str, typer.Option(help="The model's name")] = "resnet50",
+    normalize: Annotated[
+        Normalize, typer.Option(help="imagenet: the model was trained on ImageNet-normalised input; none: on 0 to 1")
+    ] = Normalize.NONE,
+) -> None:
+    """Make NAME/ in the repository OUT: the graph with a uint8 input, labels, manifest and configurations.
+
+    Nothing in the checkpoint is run. PyTorch is not needed.
+    """
+    try:
+        from gateway.modelkit import artefact, manifest  # noqa: PLC0415 - needs the extra "export"
+
+        names = manifest.check_labels(labels.read_text(encoding="utf-8").removesuffix("\n").split("\n"), labels)
+        folder = artefact.export(weights, names, out, name, normalize=normalize.value)
+        promised = manifest.read_manifest(folder)
+    except ImportError as error:
+        raise _missing(error) from None
+    except ValueError as error:
+        raise _refused(error) from None
+    digest = promised.weights(artefact.VERSION)
+    typer.echo(f"{folder}  {digest.bytes / 1e6:.1f} MB  SHA-256 {digest.sha256}")
+    typer.echo("Classes, in the order of the logits: " + ", ".join(names))
+    typer.echo("Offer it: add it to policies/models.yaml.")
+
+
+@app.command()
+def check(
+    folders: Annotated[list[Path], typer.Argument(exists=True, file_okay=False, help="Folders of models")],
+) -> None:
+    """Check digests, label order and configurations of models' folders."""
+    try:
+        from gateway.modelkit import artefact  # noqa: PLC0415 - needs the extra "export"
+
+        for folder in folders:
+            manifest = artefact.check(folder)
+            typer.echo(f"{manifest.name}: {len(manifest.files)} files as listed, {manifest.classes} labels in order")
+    except ImportError as error:
+        raise _missing(error) from None
+    except ValueError as error:
+        raise _refused(error) from None
+
+
+def _refused(error: ValueError) -> typer.Exit:
+    typer.echo(f"error: {error}", err=True)
+    return typer.Exit(1)
+
+
+def _missing(error: ImportError) -> typer.Exit:
+    typer.echo(f"error: {error.name} is not installed: pip install 'cordon[export]'", err=True)
+    return typer.Exit(1)

@@ -1,0 +1,72 @@
+"""Runs this folder's ``model.onnx`` on the CPU with OpenVINO, in Triton's Python backend.
+
+Environment:
+    MODEL_CACHE_DIR: Where OpenVINO keeps the compiled model, so that the next start takes a second. Must be writable by
+        Triton's user alone, for what is in it is executed. Empty: compile at every start.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+# Triton's stub starts an isolated interpreter, which ignores PYTHONPATH: without this line only the standard library
+# and the system's packages would be found, never the environment that Triton was started with.
+sys.path[:0] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+
+import numpy as np  # noqa: E402 - needs the path above
+import openvino as ov  # noqa: E402
+import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found] # noqa: E402 - exists inside Triton alone
+
+
+class TritonPythonModel:
+    """One instance of the model. Triton calls the three methods below, never two at a time."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Check the weights against the manifest, then compile them. Raising keeps the model from being loaded."""
+        if int(np.__version__.split(".")[0]) >= 2:
+            raise RuntimeError("Triton's Python backend returns empty outputs with numpy 2: install numpy<2 for it")
+        folder, version = Path(args["model_repository"]), args["model_version"]
+        weights = folder / version / "model.onnx"
+        sha256 = verified_digest(folder, f"{version}/model.onnx")
+
+        core = ov.Core()
+        # BF16 where the CPU computes in it: half the time, and the same classes. Elsewhere it would be emulated.
+        native = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16" if native else "f32"}
+        cache = os.environ.get("MODEL_CACHE_DIR", "")
+        if cache:
+            # OpenVINO finds a cached model by path and time stamp. A folder named by the digest keeps it from serving
+            # yesterday's weights after an update that kept both, as container image layers do.
+            settings["CACHE_DIR"] = str(Path(cache) / sha256)
+        self._request = core.compile_model(str(weights), "CPU", settings).create_infer_request()
+        pb_utils.Logger.log_info(
+            f"{args['model_name']}: OpenVINO {ov.__version__}, {settings['INFERENCE_PRECISION_HINT']}"
+        )
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Classify one batch: the requests that Triton gathered, computed together, answered in their order."""
+        images = [pb_utils.get_input_tensor_by_name(request, "image").as_numpy() for request in requests]
+        batch = images[0] if len(images) == 1 else np.concatenate(images)
+        logits = self._request.infer({0: batch})[0]
+        ends = np.cumsum([len(part) for part in images])[:-1]
+        return [
+            pb_utils.InferenceResponse([pb_utils.Tensor("logits", np.ascontiguousarray(part))])
+            for part in np.split(logits, ends)
+        ]
+
+    def finalize(self) -> None:
+        """Let go of the model."""
+        self._request = None
+
+
+def verified_digest(folder: Path, name: str) -> str:
+    """The SHA-256 of a file, if it is the one that ``manifest.json`` lists. Raises RuntimeError otherwise."""
+    promised = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"][name]["sha256"]
+    with (folder / name).open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != promised:
+        raise RuntimeError(f"{name}: not the file that manifest.json lists (SHA-256 differs)")
+    return found
