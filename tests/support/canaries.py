@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, PngImagePlugin
-from pydicom.charset import encode_string
-from pydicom.dataelem import DataElement
 from pydicom.datadict import DicomDictionary
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
@@ -163,7 +162,7 @@ def _needles(planted: list[str]) -> tuple[bytes, ...]:
     """Each in the encodings in which it could come out again."""
     needles = {MARK.encode(), MARK.lower().encode(), MARK.upper().encode(), MARK.encode("utf-16-le")}
     for text in planted:
-        needles.add(encode_string(text, ["utf-8"]))
+        needles.add(text.encode())
         needles.add(text.encode("utf-16-le"))
     return tuple(sorted(needles))
 
