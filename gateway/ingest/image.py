@@ -29,7 +29,9 @@ class IdentifiableImage:
         total_frames: Frames in the object.
         modality: Modality (0008,0060) if it is one of the Defined Terms (PS3.3 C.7.3.1.1.1); else None.
         render: Decodes and renders one selected frame (a frame number in, a display frame out), so that only one frame
-            need be in memory. Raises Unreadable.
+            need be in memory. Does not read ``dataset``, so that may be changed before. Raises Unreadable.
+        segments: For JPEG and PNG: kind of metadata segment (``exif``, ``xmp``, ``comment``, ...) to how many there were;
+            none of them outlives decoding. Empty for DICOM.
     """
 
     media_type: MediaType
@@ -38,6 +40,7 @@ class IdentifiableImage:
     total_frames: int
     modality: str | None
     render: Callable[[int], DisplayFrame] = field(repr=False)
+    segments: dict[str, int] = field(default_factory=dict)
 
     def frames(self) -> Iterator[tuple[int, DisplayFrame]]:
         """The selected frames in order, decoded one by one."""
