@@ -1,12 +1,13 @@
-"""The interface of step 5, with a real implementation (``triton``) and a fake one (``fake``) under one contract test."""
+"""Step 5 of 7: the interface. ``triton`` implements it for real, ``fake`` in memory, under one contract test."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +32,7 @@ class InferenceClient(Protocol):
         images: npt.NDArray[np.uint8],
         *,
         classes: int,
-        timeout: float,
+        timeout: float,  # noqa: ASYNC109 - becomes gRPC's own deadline, which the server sees as well
         request_id: str,
         version: str = "",
     ) -> Inference:

@@ -1,11 +1,11 @@
 """What can go wrong between us and the model server.
 
-    InferenceError
-    ├── ModelNotReady       not loaded, unloading, or the server is down; nothing was computed
-    ├── InferenceTimeout    the deadline passed
-    ├── ServerBusy          the queue is full; nothing was computed
-    ├── InvalidAnswer       wrong shape or dtype, not finite
-    └── InferenceRejected   the server refused the request itself: a defect of ours or of the configuration
+InferenceError
+├── ModelNotReady       not loaded, unloading, or the server is down; nothing was computed
+├── InferenceTimeout    the deadline passed
+├── ServerBusy          the queue is full; nothing was computed
+├── InvalidAnswer       wrong shape or dtype, not finite
+└── InferenceRejected   the server refused the request itself: a defect of ours or of the configuration
 """
 
 from __future__ import annotations

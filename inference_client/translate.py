@@ -1,0 +1,30 @@
+"""Step 5 of 7: gRPC status codes and Triton's sentences, as the errors of this package.
+
+Triton answers a full queue and an absent model with the same code, so a few of its sentences have to be known. They
+were read off Triton 2.51; the contract test asks a running one for each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inference_client.errors import InferenceError, InferenceRejected, InferenceTimeout, ModelNotReady, ServerBusy
+
+if TYPE_CHECKING:
+    from tritonclient.utils import InferenceServerException
+
+_BUSY = ("exceeds maximum queue size", "request timeout expired")
+_NOT_READY = ("unknown model", "is not ready", "has no available versions", "is not found", "not at ready state")
+
+
+def translate(error: InferenceServerException) -> InferenceError:
+    """The error to raise. Its text holds the code alone: the server's sentence may quote names out of a request."""
+    code = str(error.status() or "").removeprefix("StatusCode.")
+    sentence = (error.message() or "").lower()
+    if any(part in sentence for part in _BUSY) or code == "RESOURCE_EXHAUSTED":
+        return ServerBusy(f"the model's queue is full ({code})")
+    if code in {"UNAVAILABLE", "NOT_FOUND", "CANCELLED"} or any(part in sentence for part in _NOT_READY):
+        return ModelNotReady(f"the model or its server is not ready ({code})")
+    if code == "DEADLINE_EXCEEDED":
+        return InferenceTimeout("no answer before the deadline")
+    return InferenceRejected(f"the model server refused the request ({code})")

@@ -1,0 +1,212 @@
+"""Step 5 of 7: Triton over gRPC (KServe v2), with one deadline for everything that a call needs."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from tritonclient.grpc import InferInput, InferRequestedOutput
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from inference_client.client import Inference
+from inference_client.errors import InferenceError, InferenceRejected, InferenceTimeout, ModelNotReady
+from inference_client.metadata import ModelMetadata
+from inference_client.translate import translate
+from inference_client.validate import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    import numpy.typing as npt
+
+Answer = TypeVar("Answer")
+
+CHANNEL = (
+    # A restarted server is found within about a second (gRPC's own defaults: 1 s, growing to 120 s), and a connection
+    # attempt into the void is given up after two (default 20).
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.min_reconnect_backoff_ms", 2000),
+    # A host that vanished without a word is noticed while calls wait on it; else TCP takes a quarter of an hour.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.max_receive_message_length", 16 * 2**20),
+)
+"""https://grpc.github.io/grpc/core/group__grpc__arg__keys.html"""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """One point in time that every call of a request is held to."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """That many seconds from now."""
+        return cls(monotonic() + seconds)
+
+    def left(self) -> float:
+        """Seconds left. Raises InferenceTimeout when there are none."""
+        seconds = self.at - monotonic()
+        if seconds <= 0:
+            raise InferenceTimeout("no time left")
+        return seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Triton's own counts for one model version, since it was loaded; warm-up included.
+
+    Attributes:
+        inferences: Images classified.
+        executions: Batches computed; ``inferences / executions`` is the mean batch size.
+        batches: Batch size to how many batches had it.
+    """
+
+    inferences: int
+    executions: int
+    batches: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What the parts of one request have in common."""
+
+    model: str
+    version: str
+    metadata: ModelMetadata
+    classes: int
+    request_id: str
+    deadline: Deadline
+
+
+class TritonClient:
+    """An ``InferenceClient`` for a real server. One instance a process; safe for concurrent calls in one event loop.
+
+    Args:
+        url: ``host:port`` of Triton's gRPC listener.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: InferenceServerClient | None = None
+        self._metadata: dict[tuple[str, str], ModelMetadata] = {}
+
+    async def infer(
+        self,
+        model: str,
+        images: npt.NDArray[np.uint8],
+        *,
+        classes: int,
+        timeout: float,  # noqa: ASYNC109 - becomes gRPC's own deadline, which the server sees as well
+        request_id: str,
+        version: str = "",
+    ) -> Inference:
+        """See ``InferenceClient``. Cancelling the task cancels the call on the server."""
+        deadline = Deadline.after(timeout)
+        try:
+            metadata = await self._read_metadata(model, version, deadline)
+            size = metadata.max_batch or len(images)
+            parts = [images[start : start + size] for start in range(0, len(images), size)]
+            if not parts:
+                raise InferenceRejected("no image to classify")
+            try:
+                async with asyncio.TaskGroup() as group:
+                    question = _Question(model, version, metadata, classes, request_id, deadline)
+                    tasks = [group.create_task(self._ask(question, part)) for part in parts]
+            except* InferenceError as errors:
+                raise _first(errors) from None
+        except InferenceError as error:
+            if not isinstance(error, InferenceTimeout):
+                self._metadata.pop((model, version), None)  # the server may come back with another model
+            raise
+        answers = [task.result() for task in tasks]
+        if len({answer.model_version for answer in answers}) > 1:
+            raise ModelNotReady("the model changed its version in the middle of a request")
+        return Inference(np.concatenate([answer.logits for answer in answers]), answers[0].model_version)
+
+    async def ready(self, model: str, version: str = "") -> bool:
+        """See ``InferenceClient``. Waits at most a second."""
+        try:
+            return bool(await self._call(self._client().is_model_ready(model, version, client_timeout=1.0)))
+        except InferenceError:
+            return False
+
+    async def statistics(self, model: str, version: str = "") -> Statistics:
+        """What Triton counted for a model. Raises ModelNotReady, InferenceTimeout."""
+        answer = await self._call(self._client().get_inference_statistics(model, version, client_timeout=1.0))
+        found = answer.model_stats[0]
+        return Statistics(
+            inferences=found.inference_count,
+            executions=found.execution_count,
+            batches={entry.batch_size: entry.compute_infer.count for entry in found.batch_stats},
+        )
+
+    async def close(self) -> None:
+        """See ``InferenceClient``."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    def _client(self) -> InferenceServerClient:
+        if (
+            self._connection is None
+        ):  # a gRPC channel belongs to the event loop, so it cannot be made before there is one
+            self._connection = InferenceServerClient(self._url, channel_args=CHANNEL)
+        return self._connection
+
+    async def _read_metadata(self, model: str, version: str, deadline: Deadline) -> ModelMetadata:
+        known = self._metadata.get((model, version))
+        if known is None:
+            client, left = self._client(), deadline.left()
+            described = await self._call(client.get_model_metadata(model, version, client_timeout=left))
+            configured = await self._call(client.get_model_config(model, version, client_timeout=deadline.left()))
+            known = self._metadata[model, version] = ModelMetadata.of(described, configured.config)
+        return known
+
+    async def _ask(self, question: _Question, images: npt.NDArray[np.uint8]) -> Inference:
+        """One request to the server: at most as many images as it takes at once."""
+        metadata = question.metadata
+        array, datatype = metadata.arrange(images)
+        tensor = InferInput(metadata.input, list(array.shape), datatype)
+        tensor.set_data_from_numpy(array)
+        left = question.deadline.left()
+        answer = await self._call(
+            self._client().infer(
+                question.model,
+                [tensor],
+                model_version=question.version,
+                outputs=[InferRequestedOutput(metadata.output)],
+                request_id=question.request_id,
+                timeout=int(left * 1e6),  # microseconds in Triton's queue: whoever waited longer has gone
+                client_timeout=left,
+            )
+        )
+        logits = validate(answer.as_numpy(metadata.output), images=len(images), classes=question.classes)
+        return Inference(logits, answer.get_response().model_version)
+
+    async def _call(self, call: Awaitable[Answer]) -> Answer:
+        try:
+            return await call
+        except InferenceServerException as error:
+            raise translate(error) from None
+        except asyncio.CancelledError:
+            # grpc.aio raises this as well when the *server* cancels a call, as Triton does while it shuts down.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise ModelNotReady("the model server cancelled the call") from None
+
+
+def _first(errors: BaseExceptionGroup[Any]) -> InferenceError:
+    for error in errors.exceptions:
+        if isinstance(error, InferenceError):
+            return error
+        if isinstance(error, BaseExceptionGroup):
+            return _first(error)
+    raise AssertionError("an exception group is never empty")
