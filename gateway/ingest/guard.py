@@ -1,0 +1,55 @@
+"""Step 2 of 7: the fence around other people's parsers: nothing of theirs is logged, and no exception of theirs comes out."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pydicom import config
+
+from gateway.errors import CallerError, GatewayError, UnsafeFile, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """No warning and no log line leaves: pydicom's quote the values that they complain of.
+
+    Value validation is off meanwhile: it would only warn. Holds for the whole process; a worker has one thread.
+    """
+    log_level = logging.root.manager.disable
+    validation = config.settings.reading_validation_mode
+    logging.disable(logging.CRITICAL)
+    config.settings.reading_validation_mode = config.IGNORE
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        config.settings.reading_validation_mode = validation
+        logging.disable(log_level)
+
+
+@contextmanager
+def fence(detail: str, refusal: type[CallerError] = Unreadable) -> Iterator[None]:
+    """Run a parser. Whatever it raises becomes ``refusal`` with our own words.
+
+    MemoryError passes: the worker names it. A RecursionError is UnsafeFile.
+    """
+    try:
+        with silence():
+            yield
+    except (GatewayError, MemoryError):
+        raise
+    except RecursionError:
+        raise UnsafeFile("The file is nested too deeply") from None
+    except Exception:  # noqa: BLE001 - a dozen codecs raise what they like, down to struct.error and KeyError
+        raise refusal(detail) from None
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":  # pyo3's, of a decoder written in Rust; not importable by name
+            raise refusal(detail) from None
+        raise

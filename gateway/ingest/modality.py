@@ -1,0 +1,23 @@
+"""Step 2 of 7: the modality, if it is one that the standard knows. Free text there could be anything, a name included."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+
+@cache
+def defined_terms() -> frozenset[str]:
+    """The Defined Terms of Modality (0008,0060), PS3.3 C.7.3.1.1.1, retired ones included."""
+    lines = (files("gateway.ingest") / "data" / "modalities.txt").read_text(encoding="utf-8").splitlines()
+    return frozenset(term for line in lines if not line.startswith("#") for term in line.split())
+
+
+def modality(dataset: Dataset) -> str | None:
+    """Modality if it is a Defined Term, else None."""
+    value = dataset.get("Modality")
+    return str(value) if value in defined_terms() else None
