@@ -24,12 +24,16 @@ class ModelMetadata:
         output: Name of its only output.
         layout: How the input wants its images.
         max_batch: Most images in one request; 0 if the server sets no limit.
+        height: Pixels.
+        width: Pixels.
     """
 
     input: str
     output: str
     layout: Layout
     max_batch: int
+    height: int
+    width: int
 
     @classmethod
     def of(cls, metadata: Any, config: Any) -> ModelMetadata:
@@ -46,12 +50,23 @@ class ModelMetadata:
             raise InferenceRejected(f"the model's input must be a batch of images, not {shape}")
         layout: Layout
         if tensor.datatype == "UINT8" and shape[3] == 3:
-            layout = "uint8-nhwc"
+            layout, (height, width) = "uint8-nhwc", shape[1:3]
         elif tensor.datatype == "FP32" and shape[1] == 3:
-            layout = "float32-nchw"
+            layout, (height, width) = "float32-nchw", shape[2:4]
         else:
             raise InferenceRejected(f"the model's input is {tensor.datatype} {shape}; no such images are made here")
-        return cls(tensor.name, metadata.outputs[0].name, layout, config.max_batch_size)
+        return cls(tensor.name, metadata.outputs[0].name, layout, config.max_batch_size, height, width)
+
+    def check(self, images: npt.NDArray[np.uint8]) -> None:
+        """Raises InferenceRejected for what is not a batch of one or more uint8 RGB images of the model's size."""
+        size = (self.height, self.width)
+        fits = images.ndim == 4 and images.dtype == np.uint8 and images.shape[0] > 0 and images.shape[3] == 3
+        if not fits or any(wanted not in {-1, found} for wanted, found in zip(size, images.shape[1:3], strict=True)):
+            raise InferenceRejected(f"the model takes uint8 images [1 or more, {size[0]}, {size[1]}, 3]")
+
+    def blank(self) -> npt.NDArray[np.uint8]:
+        """One black image, to ask whether the model answers at all."""
+        return np.zeros((1, max(self.height, 1), max(self.width, 1), 3), np.uint8)
 
     def arrange(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], str]:
         """uint8 [N, height, width, 3] in the model's layout, and its KServe datatype."""

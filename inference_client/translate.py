@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from tritonclient.utils import InferenceServerException
 
 _BUSY = ("exceeds maximum queue size", "request timeout expired")
-_NOT_READY = ("unknown model", "is not ready", "has no available versions", "is not found", "not at ready state")
+_NOT_READY = (
+    "is not available",  # statistics of an unloaded model: INVALID_ARGUMENT
+    "is not healthy",  # the Python backend's process died: INTERNAL, and again at every call
+)
 
 
 def translate(error: InferenceServerException) -> InferenceError:

@@ -8,12 +8,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from tritonclient.grpc import InferInput, InferRequestedOutput
+from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from inference_client.client import Inference
-from inference_client.errors import InferenceError, InferenceRejected, InferenceTimeout, ModelNotReady
+from inference_client.errors import InferenceError, InferenceRejected, InferenceTimeout, InvalidAnswer, ModelNotReady
 from inference_client.metadata import ModelMetadata
 from inference_client.translate import translate
 from inference_client.validate import validate
@@ -74,15 +74,17 @@ class Statistics:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """What the parts of one request have in common."""
+class _Request:
+    """What all calls of one request have in common."""
 
     model: str
     version: str
-    metadata: ModelMetadata
-    classes: int
-    request_id: str
+    id: str
     deadline: Deadline
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.model, self.version
 
 
 class TritonClient:
@@ -96,6 +98,7 @@ class TritonClient:
         self._url = url
         self._connection: InferenceServerClient | None = None
         self._metadata: dict[tuple[str, str], ModelMetadata] = {}
+        self._suspect: set[tuple[str, str]] = set()
 
     async def infer(
         self,
@@ -108,34 +111,34 @@ class TritonClient:
         version: str = "",
     ) -> Inference:
         """See ``InferenceClient``. Cancelling the task cancels the call on the server."""
-        deadline = Deadline.after(timeout)
+        request = _Request(model, version, request_id, Deadline.after(timeout))
         try:
-            metadata = await self._read_metadata(model, version, deadline)
-            size = metadata.max_batch or len(images)
-            parts = [images[start : start + size] for start in range(0, len(images), size)]
-            if not parts:
-                raise InferenceRejected("no image to classify")
-            try:
-                async with asyncio.TaskGroup() as group:
-                    question = _Question(model, version, metadata, classes, request_id, deadline)
-                    tasks = [group.create_task(self._ask(question, part)) for part in parts]
-            except* InferenceError as errors:
-                raise _first(errors) from None
-        except InferenceError as error:
-            if not isinstance(error, InferenceTimeout):
-                self._metadata.pop((model, version), None)  # the server may come back with another model
+            inference = await self._infer(request, images, classes)
+        except (ModelNotReady, InferenceRejected, InvalidAnswer):
+            self._metadata.pop(request.key, None)  # the server may come back with another model
+            self._suspect.add(request.key)
             raise
-        answers = [task.result() for task in tasks]
-        if len({answer.model_version for answer in answers}) > 1:
-            raise ModelNotReady("the model changed its version in the middle of a request")
-        return Inference(np.concatenate([answer.logits for answer in answers]), answers[0].model_version)
+        self._suspect.discard(request.key)
+        return inference
 
     async def ready(self, model: str, version: str = "") -> bool:
-        """See ``InferenceClient``. Waits at most a second."""
+        """See ``InferenceClient``. Waits at most a second.
+
+        Triton calls a model ready whose Python process has died. So after a failure its word is not enough: the model
+        has to classify a black image, or a caller's.
+        """
+        request = _Request(model, version, "readiness", Deadline.after(1.0))
         try:
-            return bool(await self._call(self._client().is_model_ready(model, version, client_timeout=1.0)))
+            left = request.deadline.left()
+            if not await self._call(self._client().is_model_ready(model, version, client_timeout=left)):
+                return False
+            if request.key in self._suspect:
+                metadata = await self._read_metadata(request)
+                await self._send(request, metadata, metadata.blank())
+                self._suspect.discard(request.key)
         except InferenceError:
             return False
+        return True
 
     async def statistics(self, model: str, version: str = "") -> Statistics:
         """What Triton counted for a model. Raises ModelNotReady, InferenceTimeout."""
@@ -154,41 +157,57 @@ class TritonClient:
             await connection.close()
 
     def _client(self) -> InferenceServerClient:
-        if (
-            self._connection is None
-        ):  # a gRPC channel belongs to the event loop, so it cannot be made before there is one
+        if self._connection is None:  # a gRPC channel belongs to the event loop: not made before there is one
             self._connection = InferenceServerClient(self._url, channel_args=CHANNEL)
         return self._connection
 
-    async def _read_metadata(self, model: str, version: str, deadline: Deadline) -> ModelMetadata:
-        known = self._metadata.get((model, version))
+    async def _read_metadata(self, request: _Request) -> ModelMetadata:
+        known = self._metadata.get(request.key)
         if known is None:
-            client, left = self._client(), deadline.left()
-            described = await self._call(client.get_model_metadata(model, version, client_timeout=left))
-            configured = await self._call(client.get_model_config(model, version, client_timeout=deadline.left()))
-            known = self._metadata[model, version] = ModelMetadata.of(described, configured.config)
+            client, deadline = self._client(), request.deadline
+            described = await self._call(client.get_model_metadata(*request.key, client_timeout=deadline.left()))
+            configured = await self._call(client.get_model_config(*request.key, client_timeout=deadline.left()))
+            known = self._metadata[request.key] = ModelMetadata.of(described, configured.config)
         return known
 
-    async def _ask(self, question: _Question, images: npt.NDArray[np.uint8]) -> Inference:
+    async def _infer(self, request: _Request, images: npt.NDArray[np.uint8], classes: int) -> Inference:
+        metadata = await self._read_metadata(request)
+        metadata.check(images)
+        size = metadata.max_batch or len(images)
+        parts = [images[start : start + size] for start in range(0, len(images), size)]
+
+        async def ask(part: npt.NDArray[np.uint8]) -> Inference:
+            answer = await self._send(request, metadata, part)
+            logits = validate(_tensor(answer, metadata.output), images=len(part), classes=classes)
+            return Inference(logits, answer.get_response().model_version)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(ask(part)) for part in parts]
+        except* InferenceError as errors:
+            raise errors.exceptions[0] from None
+        answers = [task.result() for task in tasks]
+        if len({answer.model_version for answer in answers}) > 1:
+            raise ModelNotReady("the model changed its version in the middle of a request")
+        return Inference(np.concatenate([answer.logits for answer in answers]), answers[0].model_version)
+
+    async def _send(self, request: _Request, metadata: ModelMetadata, images: npt.NDArray[np.uint8]) -> InferResult:
         """One request to the server: at most as many images as it takes at once."""
-        metadata = question.metadata
         array, datatype = metadata.arrange(images)
         tensor = InferInput(metadata.input, list(array.shape), datatype)
         tensor.set_data_from_numpy(array)
-        left = question.deadline.left()
-        answer = await self._call(
+        left = request.deadline.left()
+        return await self._call(
             self._client().infer(
-                question.model,
+                request.model,
                 [tensor],
-                model_version=question.version,
+                model_version=request.version,
                 outputs=[InferRequestedOutput(metadata.output)],
-                request_id=question.request_id,
+                request_id=request.id,
                 timeout=int(left * 1e6),  # microseconds in Triton's queue: whoever waited longer has gone
                 client_timeout=left,
             )
         )
-        logits = validate(answer.as_numpy(metadata.output), images=len(images), classes=question.classes)
-        return Inference(logits, answer.get_response().model_version)
 
     async def _call(self, call: Awaitable[Answer]) -> Answer:
         try:
@@ -203,10 +222,9 @@ class TritonClient:
             raise ModelNotReady("the model server cancelled the call") from None
 
 
-def _first(errors: BaseExceptionGroup[Any]) -> InferenceError:
-    for error in errors.exceptions:
-        if isinstance(error, InferenceError):
-            return error
-        if isinstance(error, BaseExceptionGroup):
-            return _first(error)
-    raise AssertionError("an exception group is never empty")
+def _tensor(answer: InferResult, name: str) -> npt.NDArray[Any] | None:
+    try:
+        array: npt.NDArray[Any] | None = answer.as_numpy(name)
+    except (ValueError, TypeError):
+        raise InvalidAnswer("the answer's bytes do not fill its shape") from None
+    return array
