@@ -88,6 +88,7 @@ class Child:
         finally:
             os.close(output)
         self.pid = self._process.pid
+        self._asked = False
 
     @property
     def exited(self) -> bool:
@@ -110,6 +111,12 @@ class Child:
                 raise StartFailed(f"{self.name} was not ready within {seconds:g} s.{self._tail()}")
             time.sleep(_POLL_SECONDS)
 
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM and return at once. ``stop`` still has to follow."""
+        if self._process.returncode is None and not self._asked:
+            os.kill(self.pid, signal.SIGTERM)  # once: to some servers a second one means "at once"
+            self._asked = True
+
     def stop(self, grace: float) -> bool:
         """Ask it to end, wait, then kill its group. Idempotent.
 
@@ -122,7 +129,7 @@ class Child:
         if self._process.returncode is not None:
             return True
         deadline = time.monotonic() + grace
-        os.kill(self.pid, signal.SIGTERM)
+        self.ask_to_stop()
         while not self.exited and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         graceful = self.exited

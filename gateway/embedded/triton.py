@@ -40,7 +40,7 @@ class Ports:
 
     @classmethod
     def free(cls) -> Ports:
-        """Ports that nobody listened on a moment ago. Triton takes no open socket, so a race remains: ``wait_ready``."""
+        """Ports that nobody listened on a moment ago. Triton takes no open socket: see ``wait_ready``."""
         sockets = [socket.socket() for _ in range(3)]
         try:
             for each in sockets:

@@ -58,7 +58,7 @@ class TritonEnvironment:
         python = environment / "bin" / "python"
         if not python.exists():
             raise StackError(f"The model server is not installed: {environment} is missing. Run: make install")
-        command = [python, "-I", "-c", _PROBE]
+        command = [str(python), "-I", "-c", _PROBE]
         probe = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own, no shell
         if probe.returncode != 0:
             raise StackError(

@@ -1,0 +1,178 @@
+"""The one-machine stack: Valkey and Triton side by side, then the gateway; stopped in the opposite order."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from gateway.embedded.child import Child
+from gateway.embedded.errors import StackError
+from gateway.embedded.secrets import NAMES, ensure_secrets
+from gateway.embedded.triton import Triton
+from gateway.embedded.triton_environment import DEFAULT_ENVIRONMENT, TritonEnvironment
+from gateway.embedded.valkey import Valkey
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+
+    from gateway.embedded.state import StateFolder
+
+DEFAULT_REPOSITORY = Path("model_repository")
+
+_GATEWAY_READY_SECONDS = 60.0
+_GATEWAY_STOP_MARGIN_SECONDS = 5.0
+
+
+class Stack:
+    """The servers of one machine. A context manager: leaving it stops all of them.
+
+    Attributes:
+        valkey: The running Valkey, once started.
+        triton: The running Triton, once started.
+        gateway: The gateway's process, once started.
+    """
+
+    def __init__(
+        self,
+        state: StateFolder,
+        *,
+        triton_environment: Path = DEFAULT_ENVIRONMENT,
+        repository: Path = DEFAULT_REPOSITORY,
+        control: Literal["none", "explicit"] = "none",
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            state: Locked by the caller, for longer than the stack runs.
+            triton_environment: The virtual environment that holds Triton.
+            repository: The model repository.
+            control: Triton's model control mode; ``explicit`` lets a caller load and unload models.
+        """
+        self._state = state
+        self._triton_environment = triton_environment
+        self._repository = repository
+        self._control = control
+        self.valkey: Valkey | None = None
+        self.triton: Triton | None = None
+        self.gateway: Child | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start Valkey and Triton; both come up at the same time.
+
+        Raises:
+            StackError: One of them cannot be started. What was started is stopped by ``stop``.
+        """
+        if not self._repository.is_dir():
+            raise StackError(f"There is no model repository {self._repository}. Run from the project's folder.")
+        environment = TritonEnvironment.find(self._triton_environment)
+        logs = self._state.logs
+        self.triton = Triton(
+            environment,
+            self._repository,
+            folder=self._state.path / "triton",
+            cache=self._state.cache,
+            log=logs / "triton.log",
+            control=self._control,
+        )
+        self.valkey = Valkey(self._state.socket("valkey.sock"), logs / "valkey.log")
+
+    def wait_ready(self) -> None:
+        """Wait until both answer and every model is loaded and warm.
+
+        Raises:
+            StartFailed: One ended or took too long.
+        """
+        valkey, triton = self._started()
+        valkey.wait_ready()
+        triton.wait_ready()
+
+    def variables(self) -> dict[str, str]:
+        """The settings of a gateway on this stack; secrets as the files that hold them."""
+        valkey, triton = self._started()
+        return {
+            "REDIS_URL": valkey.url,
+            "TRITON_URL": triton.url,
+            "DATABASE_URL": f"sqlite+aiosqlite:///{self._state.path / 'cordon.db'}",
+            "MODELS_REPOSITORY": str(self._repository.absolute()),
+            **ensure_secrets(self._state.secrets),
+        }
+
+    def start_gateway(self, listener: socket.socket, variables: Mapping[str, str] | None = None) -> None:
+        """Start ``cordon serve`` on a socket that is bound already, so that its port is known and cannot be lost.
+
+        Args:
+            listener: Bound, not yet listening: a caller that comes too early is refused, not kept waiting.
+            variables: More settings; they win over this stack's.
+        """
+        inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
+        self.gateway = Child(
+            "The gateway",
+            [sys.executable, "-m", "gateway.cli.main", "serve", "--fd", str(listener.fileno())],
+            log=self._state.logs / "gateway.log",
+            environment=inherited | self.variables() | dict(variables or {}),
+            pass_fds=(listener.fileno(),),
+        )
+        self._address = listener.getsockname()[:2]
+
+    def wait_gateway_ready(self) -> None:
+        """Wait until the gateway says that it and all it needs are ready.
+
+        Raises:
+            StartFailed: It ended or took too long.
+        """
+        assert self.gateway is not None
+        self.gateway.wait_ready(self._gateway_ready, _GATEWAY_READY_SECONDS)
+
+    def _gateway_ready(self) -> bool:
+        host, port = self._address
+        connection = http.client.HTTPConnection(host, port, timeout=2.0)
+        try:
+            connection.request("GET", "/readiness")
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def check(self) -> None:
+        """Raise StackError if a server ended unasked."""
+        for child in self._children():
+            if child.exited:
+                raise StackError(child.describe_exit())
+
+    def stop(self, drain: float = 10.0) -> None:
+        """Stop all: the gateway first, so that its running requests still find their servers. Idempotent.
+
+        Args:
+            drain: Seconds that running requests get to end.
+        """
+        if self.gateway is not None:
+            self.gateway.stop(drain + _GATEWAY_STOP_MARGIN_SECONDS)
+        # Both are asked before either is waited for.
+        if self.triton is not None:
+            self.triton.child.ask_to_stop()
+        if self.valkey is not None:
+            self.valkey.stop()
+        if self.triton is not None:
+            self.triton.stop()
+
+    def _children(self) -> list[Child]:
+        servers = [server.child for server in (self.valkey, self.triton) if server is not None]
+        return servers + ([self.gateway] if self.gateway is not None else [])
+
+    def _started(self) -> tuple[Valkey, Triton]:
+        if self.valkey is None or self.triton is None:
+            raise StackError("The stack has not been started")
+        return self.valkey, self.triton
