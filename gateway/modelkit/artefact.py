@@ -90,7 +90,7 @@ def check(folder: Path) -> Manifest:
         ValueError: Names the file and what is wrong.
     """
     manifest, labels = read_manifest(folder), read_labels(folder)
-    verify_files(folder, manifest, missing="refused")
+    verify_files(folder, manifest.files, missing="refused")
     if manifest.classes != len(labels):
         raise ValueError(f"{folder / LABELS}: {len(labels)} labels for {manifest.classes} logits")
     for name in manifest.files:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 MANIFEST = "manifest.json"
 LABELS = "labels.txt"
@@ -90,6 +91,10 @@ def read_manifest(folder: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if LABELS not in manifest.files:
+        raise ValueError(f"{path}: files: {LABELS} is not listed")
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in manifest.files):
+        raise ValueError(f"{path}: files: a path leads out of the folder")
     if manifest.name != folder.resolve().name:
         raise ValueError(f"{path}: name is {manifest.name}, but the folder is {folder.resolve().name}")
     return manifest
@@ -128,12 +133,14 @@ def digest(path: Path) -> FileDigest:
     return FileDigest(sha256=sha256, bytes=path.stat().st_size)
 
 
-def verify_files(folder: Path, manifest: Manifest, *, missing: Literal["allowed", "refused"]) -> list[Path]:
-    """Compare every listed file with its digest.
+def verify_files(
+    folder: Path, listed: Mapping[str, FileDigest], *, missing: Literal["allowed", "refused"]
+) -> list[Path]:
+    """Compare files with their digests.
 
     Args:
         folder: The model's folder.
-        manifest: Its manifest.
+        listed: The manifest's ``files``, or some of them.
         missing: Whether a listed file may be absent, as weights are on a host that only runs the gateway.
 
     Returns:
@@ -143,7 +150,7 @@ def verify_files(folder: Path, manifest: Manifest, *, missing: Literal["allowed"
         ValueError: One does not fit; names the file.
     """
     checked = []
-    for name, promised in manifest.files.items():
+    for name, promised in listed.items():
         path = folder / name
         if not path.is_file():
             if missing == "refused":
