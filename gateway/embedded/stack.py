@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
+from gateway.catalog import ModelCatalog
 from gateway.embedded.child import Child
 from gateway.embedded.errors import StackError
 from gateway.embedded.secrets import NAMES, ensure_secrets
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.embedded.state import StateFolder
 
 DEFAULT_REPOSITORY = Path("model_repository")
+DEFAULT_MODELS_POLICY = Path("policies/models.yaml")
 
 _GATEWAY_READY_SECONDS = 60.0
 _GATEWAY_STOP_MARGIN_SECONDS = 5.0
@@ -31,6 +33,7 @@ class Stack:
     """The servers of one machine. A context manager: leaving it stops all of them.
 
     Attributes:
+        state: The folder that holds everything.
         valkey: The running Valkey, once started.
         triton: The running Triton, once started.
         gateway: The gateway's process, once started.
@@ -42,6 +45,7 @@ class Stack:
         *,
         triton_environment: Path = DEFAULT_ENVIRONMENT,
         repository: Path = DEFAULT_REPOSITORY,
+        models_policy: Path = DEFAULT_MODELS_POLICY,
         control: Literal["none", "explicit"] = "none",
     ) -> None:
         """Nothing is started yet.
@@ -50,11 +54,13 @@ class Stack:
             state: Locked by the caller, for longer than the stack runs.
             triton_environment: The virtual environment that holds Triton.
             repository: The model repository.
+            models_policy: Which of its models are offered.
             control: Triton's model control mode; ``explicit`` lets a caller load and unload models.
         """
-        self._state = state
+        self.state = state
         self._triton_environment = triton_environment
         self._repository = repository
+        self._models_policy = models_policy
         self._control = control
         self.valkey: Valkey | None = None
         self.triton: Triton | None = None
@@ -75,24 +81,29 @@ class Stack:
         if not self._repository.is_dir():
             raise StackError(f"There is no model repository {self._repository}. Run from the project's folder.")
         environment = TritonEnvironment.find(self._triton_environment)
-        logs = self._state.logs
+        logs = self.state.logs
         self.triton = Triton(
             environment,
             self._repository,
-            folder=self._state.path / "triton",
-            cache=self._state.cache,
+            folder=self.state.path / "triton",
+            cache=self.state.cache,
             log=logs / "triton.log",
             control=self._control,
         )
-        self.valkey = Valkey(self._state.socket("valkey.sock"), logs / "valkey.log")
+        self.valkey = Valkey(self.state.socket("valkey.sock"), logs / "valkey.log")
 
     def wait_ready(self) -> None:
-        """Wait until both answer and every model is loaded and warm.
+        """Check the models' weights, then wait until both answer and every model is loaded and warm.
 
         Raises:
+            StackError: A file of a model is not the one that its manifest lists.
             StartFailed: One ended or took too long.
         """
         valkey, triton = self._started()
+        try:
+            ModelCatalog.load(self._models_policy, self._repository).verify_weights()
+        except ValueError as error:
+            raise StackError(f"The models cannot be served. {error}") from error
         valkey.wait_ready()
         triton.wait_ready()
 
@@ -102,9 +113,10 @@ class Stack:
         return {
             "REDIS_URL": valkey.url,
             "TRITON_URL": triton.url,
-            "DATABASE_URL": f"sqlite+aiosqlite:///{self._state.path / 'cordon.db'}",
+            "DATABASE_URL": f"sqlite+aiosqlite:///{self.state.path / 'cordon.db'}",
             "MODELS_REPOSITORY": str(self._repository.absolute()),
-            **ensure_secrets(self._state.secrets),
+            "MODELS_POLICY": str(self._models_policy.absolute()),
+            **ensure_secrets(self.state.secrets),
         }
 
     def start_gateway(self, listener: socket.socket, variables: Mapping[str, str] | None = None) -> None:
@@ -118,7 +130,7 @@ class Stack:
         self.gateway = Child(
             "The gateway",
             [sys.executable, "-m", "gateway.cli.main", "serve", "--fd", str(listener.fileno())],
-            log=self._state.logs / "gateway.log",
+            log=self.state.logs / "gateway.log",
             environment=inherited | self.variables() | dict(variables or {}),
             pass_fds=(listener.fileno(),),
         )
