@@ -1,0 +1,39 @@
+"""Step 2 of 7: the step itself. Bytes in, an image that may still identify a patient out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.ingest.dicom import read_dicom
+from gateway.ingest.raster import read_raster
+from gateway.ingest.sniff import check_declared, sniff
+from gateway.ingest.upload import MediaType
+
+if TYPE_CHECKING:
+    from gateway.ingest.frames import FrameSelection
+    from gateway.ingest.image import IdentifiableImage
+    from gateway.ingest.upload import Upload
+    from gateway.settings import IngestSettings
+
+
+def decode(upload: Upload, frames: FrameSelection, limits: IngestSettings) -> IdentifiableImage:
+    """Read an upload by what its bytes are.
+
+    Its header is read, its structure and its sizes are checked here; its pixels are decoded frame by frame, by the image's
+    ``render``, which raises the same errors.
+
+    Args:
+        upload: The bytes, and the media type that they were declared to be.
+        frames: Which frames are wanted.
+        limits: Bounds on one file.
+
+    Raises:
+        UnsupportedMediaType: Not DICOM, JPEG or PNG, or not what it was declared to be.
+        CallerError: UnsafeFile, Unreadable, UnsupportedTransferSyntax, NoPixels, ImageTooLarge or InvalidParameter.
+        MemoryError: As it comes; the worker names it.
+    """
+    found = sniff(upload.data)
+    check_declared(upload.declared, found)
+    if found is MediaType.DICOM:
+        return read_dicom(upload.data, frames, limits)
+    return read_raster(upload.data, found, frames, limits)

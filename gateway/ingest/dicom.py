@@ -1,0 +1,66 @@
+"""Step 2 of 7: a DICOM file becomes an image whose frames are decoded one by one, when they are asked for."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gateway.errors import NoPixels
+from gateway.ingest.codecs import PixelSource
+from gateway.ingest.guard import fence
+from gateway.ingest.header import PixelHeader
+from gateway.ingest.image import IdentifiableImage
+from gateway.ingest.modality import modality
+from gateway.ingest.part10 import read_file
+from gateway.ingest.photometric import Display
+from gateway.ingest.upload import MediaType
+from gateway.ingest.values import first
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from gateway.ingest.frames import FrameSelection
+    from gateway.ingest.image import DisplayFrame
+    from gateway.settings import IngestSettings
+
+OFFSETS, OFFSET_LENGTHS = 0x7FE00001, 0x7FE00002
+
+
+def read_dicom(data: bytes, frames: FrameSelection, limits: IngestSettings) -> IdentifiableImage:
+    """Read the header and check what it says of the pixels. Nothing is decoded before a frame is rendered.
+
+    Raises:
+        CallerError: By part10.py, header.py, frames.py, codecs.py; each names the tag or the limit.
+        NoPixels: There is no pixel data.
+    """
+    file = read_file(data, limits)
+    if file.pixels is None:
+        raise NoPixels("The instance has no pixel data (7FE0,0010)")
+    with fence("The pixel attributes cannot be read"):
+        header = PixelHeader.read(file.dataset, file.pixels)
+        numbers = frames.resolve(header.frames, limits.max_frames)
+        header.check_limits(len(numbers), limits)
+        source = PixelSource.of(file.data, file.pixels, header, file.syntax, _offsets(file.dataset))
+        display = Display.read(file.dataset, header, numbers, little_endian=file.syntax.little_endian)
+        term = modality(file.dataset)
+    return IdentifiableImage(
+        media_type=MediaType.DICOM,
+        dataset=file.dataset,
+        frame_numbers=numbers,
+        total_frames=header.frames,
+        modality=term,
+        render=partial(_render, source, display),
+    )
+
+
+def _render(source: PixelSource, display: Display, number: int) -> DisplayFrame:
+    with fence("A frame cannot be decoded"):
+        stored, photometric = source.decode(number)
+        return display.render(number, stored, photometric)
+
+
+def _offsets(dataset: Dataset) -> tuple[bytes, bytes] | None:
+    table, lengths = first(dataset, OFFSETS), first(dataset, OFFSET_LENGTHS)
+    if not isinstance(table, bytes) or not isinstance(lengths, bytes) or len(table) != len(lengths):
+        return None
+    return table, lengths

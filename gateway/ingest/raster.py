@@ -1,0 +1,107 @@
+"""Step 2 of 7: JPEG and PNG. The size is believed only after the limits have seen it; no metadata outlives decoding."""
+
+from __future__ import annotations
+
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from gateway.errors import ImageTooLarge, Unreadable
+from gateway.ingest.guard import fence
+from gateway.ingest.image import IdentifiableImage
+from gateway.ingest.segments import metadata_segments
+from gateway.ingest.upload import MediaType
+
+if TYPE_CHECKING:
+    from gateway.ingest.frames import FrameSelection
+    from gateway.ingest.image import DisplayFrame
+    from gateway.settings import IngestSettings
+
+DRAFT_LONG_SIDE = 1024
+"""Pixels. A larger JPEG is decoded at a half, a quarter or an eighth of its size, in the DCT, but to no less than this:
+the text detector looks at 640, the models at less."""
+
+_FORMATS = {MediaType.JPEG: "JPEG", MediaType.PNG: "PNG"}
+
+
+def read_raster(
+    data: bytes, media_type: MediaType, frames: FrameSelection, limits: IngestSettings
+) -> IdentifiableImage:
+    """Read the header of a JPEG or PNG and check its size.
+
+    Of an animated PNG and of a multi-picture JPEG the first picture is taken: there is one frame.
+
+    Raises:
+        ImageTooLarge: More pixels than are taken.
+        Unreadable: It has no header that can be read.
+        InvalidParameter: Another frame than the first is asked for.
+    """
+    numbers = frames.resolve(1, limits.max_frames)
+    segments = metadata_segments(data, media_type)
+    with fence("The image's header cannot be read"):
+        _open(data, media_type, limits)
+    return IdentifiableImage(
+        media_type=media_type,
+        dataset=None,
+        frame_numbers=numbers,
+        total_frames=1,
+        modality=None,
+        render=partial(_render, data, media_type, limits),
+        segments=segments,
+    )
+
+
+def _open(data: bytes, media_type: MediaType, limits: IngestSettings) -> Image.Image:
+    """The header only; Pillow decodes late."""
+    most = min(limits.max_frame_pixels, limits.max_total_pixels)
+    try:
+        image = Image.open(BytesIO(data), formats=(_FORMATS[media_type],))
+    except Image.DecompressionBombError:
+        raise ImageTooLarge(f"The image has more than {most} pixels", limit=most) from None
+    if image.width * image.height > most:
+        raise ImageTooLarge(f"The image has more than {most} pixels", limit=most)
+    return image
+
+
+def _render(data: bytes, media_type: MediaType, limits: IngestSettings, number: int) -> DisplayFrame:
+    del number  # there is one
+    with fence("The image cannot be decoded"):
+        image = _open(data, media_type, limits)
+        longest = max(image.size)
+        if media_type is MediaType.JPEG and longest > DRAFT_LONG_SIDE:
+            scale = DRAFT_LONG_SIDE / longest
+            image.draft(None, (max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        return _display(upright, image.info.get("transparency"))
+
+
+def _display(image: Image.Image, transparency: Any) -> DisplayFrame:
+    """Grey or RGB, 8 bits; what is transparent shows black."""
+    match image.mode:
+        case "1" | "L" if transparency is None:
+            return np.array(image.convert("L"))
+        case "I;16" | "I;16L" | "I;16B" | "I":
+            return _sixteen_bits(np.asarray(image), transparency)
+        case "RGB" if transparency is None:
+            return np.array(image)
+        case "LA" | "RGBA" | "PA" | "P" | "1" | "L" | "RGB":
+            grey = image.mode in ("LA", "1", "L")
+            clear = image.convert("RGBA")
+            opaque = Image.alpha_composite(Image.new("RGBA", clear.size, (0, 0, 0, 255)), clear)
+            return np.array(opaque.convert("L" if grey else "RGB"))
+        case "CMYK" | "YCbCr":
+            return np.array(image.convert("RGB"))
+    raise Unreadable("The image has a colour mode that is not supported")
+
+
+def _sixteen_bits(values: np.ndarray[Any, Any], transparency: Any) -> DisplayFrame:
+    """Scaled linearly, 65535 to 255 (W3C PNG, §13.12); Pillow would clip at 255."""
+    tones = np.rint(np.arange(2**16) * (255 / 65535)).astype(np.uint8)
+    if isinstance(transparency, int) and 0 <= transparency < 2**16:
+        tones[transparency] = 0
+    shown: DisplayFrame = tones[np.clip(values, 0, 2**16 - 1).astype(np.uint16)]
+    return shown
