@@ -215,11 +215,11 @@ class TritonClient:
         except InferenceServerException as error:
             raise translate(error) from None
         except asyncio.CancelledError:
-            # grpc.aio raises this as well when the *server* cancels a call, as Triton does while it shuts down.
+            # grpc.aio raises this as well when its channel is closed under a call: our caller did not cancel anything.
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            raise ModelNotReady("the model server cancelled the call") from None
+            raise ModelNotReady("the connection was closed") from None
 
 
 def _tensor(answer: InferResult, name: str) -> npt.NDArray[Any] | None:

@@ -288,3 +288,14 @@ async def test_closing_twice_is_as_good_as_once(client: TritonClient) -> None:
     await ask(client)
     await client.close()
     await client.close()
+
+
+async def test_a_call_under_way_at_close_fails_and_does_not_look_like_a_cancelled_caller(
+    client: TritonClient, server: KServeServer
+) -> None:
+    server.delay = 30.0
+    task = asyncio.create_task(ask(client, seconds=30.0))
+    await server.wait_for(lambda: len(server.calls) == 1)
+    await client.close()
+    with pytest.raises(ModelNotReady):
+        await task
