@@ -1,0 +1,183 @@
+"""Step 1 of 7: callers who send an API key, looked up in SQL and trusted for less than a second."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from gateway.admission.authenticate import CredentialRefused
+from gateway.admission.keys import PREFIX, KeyMaker, PresentedKey, parse
+from gateway.admission.principal import Principal
+from gateway.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gateway.admission.key_record import KeyRecord
+    from gateway.admission.key_store import KeyStore
+
+MAX_CACHED = 10_000
+USE_RESOLUTION = timedelta(minutes=1)
+_BEARER = "bearer "
+
+
+@dataclass(slots=True)
+class _Look:
+    """One look at the store: when it began, and what it found or will find."""
+
+    began: float
+    found: asyncio.Task[KeyRecord | None]
+
+
+class ApiKeys:
+    """The scheme for API keys.
+
+    A key's record is trusted for ``cache_seconds`` from when the look at the store *began*, so that a revoked key is
+    refused within that time on every worker, Redis or not. Many requests with one key share one look.
+
+    Args:
+        store: The truth.
+        maker: Knows the pepper.
+        cache_seconds: 0 to 1.
+        now: The clock that expiry is held against, in UTC.
+        monotonic: The clock that the cache's age is held against, seconds.
+    """
+
+    def __init__(
+        self,
+        store: KeyStore,
+        maker: KeyMaker,
+        *,
+        cache_seconds: float,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._maker = maker
+        self._seconds = cache_seconds
+        self._now = now
+        self._monotonic = monotonic
+        self._looks: OrderedDict[str, _Look] = OrderedDict()
+        self._used: dict[str, datetime] = {}
+        self._background: set[asyncio.Task[None]] = set()
+
+    def knows(self, headers: Mapping[str, str]) -> bool:
+        """Whether the key's ID is one that is in use here; that the secret fits is not checked."""
+        try:
+            presented = _presented(headers)
+        except CredentialRefused:
+            return False
+        return presented is not None and presented.key_id in self._used
+
+    async def authenticate(self, headers: Mapping[str, str], address: str) -> Principal | None:
+        """The key's principal; None if the headers hold no key.
+
+        Raises:
+            CredentialRefused: Malformed, unknown, wrong, expired, revoked, or not from this address.
+            StoreUnavailable: The store does not answer.
+        """
+        presented = _presented(headers)
+        if presented is None:
+            return None
+        record = await self._look_up(presented.key_id)
+        if record is None:
+            raise CredentialRefused(reason="unknown")
+        now = self._now()
+        if record.status(now) != "active":
+            self._used.pop(record.key_id, None)
+        # All digests are compared, whatever the first says: how many there are is not told by the time it takes.
+        fits = [secret for secret in record.secrets if self._maker.matches(presented, secret.digest)]
+        if not fits:
+            raise CredentialRefused(reason="mismatch").about(record.key_id)
+        if record.revoked_at is not None:
+            raise CredentialRefused(reason="revoked").about(record.key_id)
+        ends = min((end for end in (record.expires_at, fits[0].expires_at) if end is not None), default=None)
+        if ends is not None and ends <= now:
+            raise CredentialRefused(reason="expired").about(record.key_id)
+        if record.addresses and not _within(address, record.addresses):
+            raise CredentialRefused(reason="address").about(record.key_id)
+        self._note_use(record.key_id, now)
+        return Principal(record.key_id, record.owner, record.tenant, record.scopes, record.plan)
+
+    async def close(self) -> None:
+        """Wait for what is being read and written; a look at the store is bounded."""
+        tasks = [*self._background, *(look.found for look in self._looks.values())]
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _look_up(self, key_id: str) -> KeyRecord | None:
+        look = self._looks.get(key_id)
+        now = self._monotonic()
+        if look is None or now - look.began >= self._seconds:
+            look = _Look(now, asyncio.create_task(self._store.find(key_id)))
+            self._looks[key_id] = look
+            self._looks.move_to_end(key_id)
+            if len(self._looks) > MAX_CACHED:
+                self._looks.popitem(last=False)
+        try:
+            # Shielded: a caller who goes away must not take the look from those who share it.
+            record = await asyncio.shield(look.found)
+        except StoreUnavailable:  # the next caller tries again
+            self._forget(key_id, look)
+            raise
+        if record is None:  # made-up IDs must not push good ones out
+            self._forget(key_id, look)
+        return record
+
+    def _forget(self, key_id: str, look: _Look) -> None:
+        if self._looks.get(key_id) is look:
+            del self._looks[key_id]
+
+    def _note_use(self, key_id: str, now: datetime) -> None:
+        noted = self._used.get(key_id)
+        if noted is not None and now - noted < USE_RESOLUTION:
+            return
+        self._used[key_id] = now
+        if len(self._used) > MAX_CACHED:
+            del self._used[next(iter(self._used))]
+        task = asyncio.create_task(self._write_use(key_id))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _write_use(self, key_id: str) -> None:
+        """Last use is a convenience: it must not cost a caller his answer."""
+        with contextlib.suppress(StoreUnavailable):
+            await self._store.touch(key_id, resolution=USE_RESOLUTION)
+
+
+def _presented(headers: Mapping[str, str]) -> PresentedKey | None:
+    """The key in the headers; None if there is none.
+
+    Raises:
+        CredentialRefused: It has not the shape of one, or there are two.
+    """
+    bearer = headers.get("authorization", "")
+    token = bearer[len(_BEARER) :].strip() if bearer[: len(_BEARER)].lower() == _BEARER else ""
+    bare = headers.get("x-api-key")
+    if bare is None:
+        if not token.startswith(PREFIX):
+            return None
+        text = token
+    elif bearer:
+        raise CredentialRefused(reason="ambiguous")
+    else:
+        text = bare.strip()
+    presented = parse(text)
+    if presented is None:
+        raise CredentialRefused(reason="malformed")
+    return presented
+
+
+def _within(address: str, networks: tuple[str, ...]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return any(parsed in ipaddress.ip_network(network) for network in networks)
