@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.embedded.stack import Stack
 from gateway.embedded.state import StateFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 TRITON_ENVIRONMENT = ROOT / ".triton"
@@ -27,7 +30,7 @@ def require_triton() -> None:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Running servers. ``stack.triton.url`` is gRPC, ``stack.triton.http_url`` HTTP, ``stack.valkey.url`` for Redis clients.
+    """Running servers: ``stack.triton.url`` (gRPC), ``stack.triton.http_url``, ``stack.valkey.url`` (Redis).
 
     Models may be unloaded and loaded again (``POST /v2/repository/models/NAME/unload``); put back what you change.
     """
