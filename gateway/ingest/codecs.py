@@ -1,4 +1,4 @@
-"""Step 2 of 7: one frame of Pixel Data becomes stored values. Each codec is named, so that what is installed decides nothing.
+"""Step 2 of 7: one frame of Pixel Data becomes stored values. Codecs are named: what is installed decides nothing.
 
 | pixels | decoder | licence |
 |---|---|---|
@@ -23,10 +23,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from pydicom.encaps import get_frame
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from gateway.errors import UnsafeFile, Unreadable
+from gateway.errors import Unreadable, UnsafeFile
 from gateway.ingest.codestream import FrameSize, check_size, jpeg2000_size, jpeg_size
 from gateway.ingest.header import HALF_CHROMA, PixelHeader
 from gateway.ingest.inflate import inflate
@@ -64,14 +64,20 @@ class PixelSource:
 
     @classmethod
     def of(
-        cls, data: bytes, pixels: PixelElement, header: PixelHeader, syntax: TransferSyntax, offsets: tuple[bytes, bytes] | None
+        cls,
+        data: bytes,
+        pixels: PixelElement,
+        header: PixelHeader,
+        syntax: TransferSyntax,
+        offsets: tuple[bytes, bytes] | None,
     ) -> PixelSource:
         """Point into ``data``. Raises UnsafeFile if the form of the pixels is not that of the transfer syntax."""
         if pixels.encapsulated != syntax.encapsulated:
             raise UnsafeFile("Pixel Data is encapsulated where its transfer syntax is native, or the reverse")
         if not syntax.encapsulated:
-            header.check_native_length(pixels.end - pixels.start)
-            return cls(header, syntax, memoryview(data)[pixels.start : pixels.end], pixels.vr)
+            native = memoryview(data)[pixels.start : pixels.end]
+            header.check_native(native)
+            return cls(header, syntax, native, pixels.vr)
         return cls(header, syntax, data[pixels.start : pixels.end], pixels.vr, offsets)
 
     def decode(self, number: int) -> tuple[Stored, str]:
@@ -109,8 +115,8 @@ class PixelSource:
         elif size.process in _IMAGECODECS:
             from imagecodecs import jpeg8_decode  # noqa: PLC0415 - 0.3 s to import, and seldom needed
 
-            raw = {"colorspace": "YCBCR", "outcolorspace": "YCBCR"} if self.header.samples == 3 else {}
-            stored, photometric = jpeg8_decode(frame, **raw), self.header.photometric
+            raw = "YCBCR" if self.header.samples == 3 else None  # from and to the same: the components as they are
+            stored, photometric = jpeg8_decode(frame, colorspace=raw, outcolorspace=raw), self.header.photometric
         else:
             raise Unreadable("A frame is compressed by a JPEG process that its transfer syntax does not allow")
         return self._sign(stored), photometric
@@ -148,8 +154,9 @@ class PixelSource:
         photometric = header.photometric
         if photometric in HALF_CHROMA and not self.syntax.encapsulated:
             photometric = "YBR_FULL_422"  # both are laid out alike
-        array, properties = get_decoder(UID(uid)).as_array(
-            value,  # type: ignore[arg-type] - a buffer, as documented; the stubs leave out memoryview
+        decoder: Any = get_decoder(UID(uid))  # its options are annotated as the whole dictionary of them
+        array, properties = decoder.as_array(
+            value,
             index=index,
             raw=True,
             validate=False,  # done here, stricter
@@ -180,7 +187,8 @@ class PixelSource:
             return stored
         shift = max(8 * stored.dtype.itemsize - self.header.bits_stored, 0)
         signed = stored.view(stored.dtype.str.replace("u", "i"))
-        return np.right_shift(np.left_shift(signed, shift), shift)
+        extended: Stored = np.right_shift(np.left_shift(signed, shift), shift)
+        return extended
 
 
 _DECODERS: dict[str, Callable[[PixelSource, bytes], tuple[Stored, str]]] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from struct import Struct
 
-from gateway.errors import UnsafeFile, Unreadable
+from gateway.errors import Unreadable, UnsafeFile
 
 _SOC_SIZ = b"\xff\x4f\xff\x51"
 _JP2 = b"\0\0\0\x0cjP  "
@@ -71,7 +71,7 @@ def jpeg_size(frame: bytes) -> FrameSize:
 
 
 def jpeg2000_size(frame: bytes) -> FrameSize:
-    """Of a JPEG 2000 codestream, bare (as PS3.5 A.4.4 requires) or in a JP2 file. Raises Unreadable if it has no SIZ."""
+    """Of a JPEG 2000 codestream, bare (as PS3.5 A.4.4 requires) or in a JP2 file. Raises Unreadable without a SIZ."""
     start = _jp2_codestream(frame) if frame.startswith(_JP2) else 0
     if frame[start : start + 4] != _SOC_SIZ or len(frame) < start + 4 + _SIZ.size + 3:
         raise Unreadable("A frame does not begin as its transfer syntax requires")

@@ -1,22 +1,23 @@
 """Step 2 of 7: colour pixels become 8-bit RGB (PS3.3 C.7.6.3.1.2).
 
-Full-range YCbCr is converted by Pillow, whose integer tables follow the same ITU-T T.871 formulae as the standard's; NumPy
-would need some twenty bytes of memory a pixel for it.
+Full-range YCbCr is converted by Pillow, whose integer tables follow the same ITU-T T.871 formulae as the standard's;
+NumPy would need some twenty bytes of memory a pixel for it.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gateway.ingest.codecs import Stored
+if TYPE_CHECKING:
+    from gateway.ingest.codecs import Stored
 
 _FULL = frozenset({"YBR_FULL", "YBR_FULL_422"})
 _ROWS_AT_ONCE = 256
-_PARTIAL = np.array(
-    [[1.1644, 0.0, 1.5960], [1.1644, -0.3917, -0.8130], [1.1644, 2.0173, 0.0]], dtype=np.float32
-)
+_PARTIAL = np.array([[1.1644, 0.0, 1.5960], [1.1644, -0.3917, -0.8130], [1.1644, 2.0173, 0.0]], dtype=np.float32)
 """ITU-R BT.601 with Y in 16..235 and chroma in 16..240; the inverse of the YBR_PARTIAL_422 equations in C.7.6.3.1.2."""
 
 
@@ -47,7 +48,10 @@ def _to_bytes(stored: Stored, bits: int) -> npt.NDArray[np.uint8]:
         stored = stored.view(stored.dtype.str.replace("i", "u"))
     if stored.dtype.itemsize == 1 and bits >= 8:
         return np.ascontiguousarray(stored)
+    out: npt.NDArray[np.uint8]
     if bits > 8:
-        return np.minimum(stored >> (bits - 8), 0xFF).astype(np.uint8)
-    top = 2**bits - 1
-    return (np.minimum(stored, top).astype(np.uint32) * 255 // top).astype(np.uint8)
+        out = np.minimum(stored >> (bits - 8), 0xFF).astype(np.uint8)
+    else:
+        top = 2**bits - 1
+        out = (np.minimum(stored, top).astype(np.uint32) * 255 // top).astype(np.uint8)
+    return out

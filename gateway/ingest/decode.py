@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def decode(upload: Upload, frames: FrameSelection, limits: IngestSettings) -> IdentifiableImage:
     """Read an upload by what its bytes are.
 
-    Its header is read, its structure and its sizes are checked here; its pixels are decoded frame by frame, by the image's
-    ``render``, which raises the same errors.
+    Its header is read, its structure and its sizes are checked here; its pixels are decoded frame by frame, by the
+    image's ``render``, which raises the same errors.
 
     Args:
         upload: The bytes, and the media type that they were declared to be.

@@ -2,8 +2,8 @@
 
     stored ─▶ Modality LUT or rescale ─▶ VOI LUT or window ─▶ inverted for MONOCHROME1 ─▶ uint8
 
-Without a usable VOI: up to 8 bits, the whole stored range is shown; above, from the 0.1st to the 99.9th percentile of the
-frame's values without its padding, so that one hot pixel does not turn the rest black.
+Without a usable VOI: up to 8 bits, the whole stored range is shown; above, from the 0.1st to the 99.9th percentile of
+the frame's values without its padding, so that one hot pixel does not turn the rest black.
 
 All arithmetic is done once for each possible stored value, not for each pixel, where these are 8 or 16 bits wide.
 """
@@ -41,7 +41,7 @@ class Rescale:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Window Center, Width and VOI LUT Function (PS3.3 C.11.2.1.2, C.11.2.1.3). Finite; wide enough for its function."""
+    """Window Center, Width, VOI LUT Function (PS3.3 C.11.2.1.2, C.11.2.1.3). Finite; wide enough for the function."""
 
     center: float
     width: float
@@ -95,8 +95,8 @@ class Grey:
             low, high = self._full_range(stored.dtype.kind) or _percentiles(
                 values, np.where(self._is_padding(domain), 0, np.bincount(index.ravel(), minlength=len(every)))
             )
-        table = self._tones(values, low, high)
-        return table[index]
+        shown: npt.NDArray[np.uint8] = self._tones(values, low, high)[index]
+        return shown
 
     def _by_blocks(self, stored: Stored) -> npt.NDArray[np.uint8]:
         flat = stored.reshape(-1)
@@ -125,7 +125,8 @@ class Grey:
         share = np.clip(np.nan_to_num(share), 0, 1)
         if self.inverted:
             share = 1 - share
-        return np.rint(share * 255).astype(np.uint8)
+        tones: npt.NDArray[np.uint8] = np.rint(share * 255).astype(np.uint8)
+        return tones
 
     def _full_range(self, kind: str) -> tuple[float, float] | None:
         """What the stored bits can say at most, if these are few."""

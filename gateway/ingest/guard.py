@@ -1,4 +1,4 @@
-"""Step 2 of 7: the fence around other people's parsers: nothing of theirs is logged, and no exception of theirs comes out."""
+"""Step 2 of 7: the fence around other people's parsers: no log line and no exception of theirs comes out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydicom import config
 
-from gateway.errors import CallerError, GatewayError, UnsafeFile, Unreadable
+from gateway.errors import CallerError, GatewayError, Unreadable, UnsafeFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

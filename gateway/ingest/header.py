@@ -1,11 +1,11 @@
-"""Step 2 of 7: what the header says of the pixels (Image Pixel Module, PS3.3 C.7.6.3), checked before one is decoded."""
+"""Step 2 of 7: what the header says of the pixels (Image Pixel Module, PS3.3 C.7.6.3), checked before decoding."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from gateway.errors import ImageTooLarge, UnsafeFile, Unreadable
+from gateway.errors import ImageTooLarge, Unreadable, UnsafeFile
 from gateway.ingest.structure import PixelElement, name
 from gateway.ingest.values import first, integer, required
 
@@ -35,7 +35,7 @@ class PixelHeader:
         rows, columns, samples, frames: Its dimensions; ``samples`` is 1 or 3.
         photometric: Photometric Interpretation, one that is rendered.
         bits_allocated: 1, 8, 16, 32 or 64.
-        bits_stored: At most ``bits_allocated``. High Bit is taken to be one less, as the standard has required since 2014.
+        bits_stored: At most ``bits_allocated``. High Bit is taken to be one less, as PS3.5 §8.1.1 requires.
         signed: Whether stored values are two's complement.
         planar: Whether native samples come plane by plane.
     """
@@ -99,17 +99,19 @@ class PixelHeader:
         """Raises ImageTooLarge if one frame, or the ``selected`` frames together, have more pixels than are taken."""
         pixels = self.rows * self.columns
         if pixels > limits.max_frame_pixels:
-            raise ImageTooLarge(f"A frame has more than {limits.max_frame_pixels} pixels", limit=limits.max_frame_pixels)
+            raise ImageTooLarge(
+                f"A frame has more than {limits.max_frame_pixels} pixels", limit=limits.max_frame_pixels
+            )
         if pixels * selected > limits.max_total_pixels:
             raise ImageTooLarge(
-                f"The chosen frames have more than {limits.max_total_pixels} pixels together; choose fewer with frames=",
+                f"The chosen frames have more than {limits.max_total_pixels} pixels together; choose fewer by frames=",
                 limit=limits.max_total_pixels,
             )
 
-    def check_native_length(self, length: int) -> None:
-        """Raises UnsafeFile unless native pixels of ``length`` bytes are just what the header declares."""
+    def check_native(self, value: memoryview) -> None:
+        """Raises UnsafeFile unless native pixels are as long as the header declares; zeros may follow, nothing else."""
         expected = (self.frame_bits * self.frames + 7) // 8
-        if length not in (expected, expected + expected % 2):
+        if len(value) < expected or any(value[expected:]):
             raise UnsafeFile(
                 "Pixel Data (7FE0,0010) has not the length that Rows, Columns, Samples per Pixel, Bits Allocated,"
                 " Number of Frames and Photometric Interpretation give"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -10,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from pydicom.dataset import Dataset
 
     from gateway.ingest.upload import MediaType
@@ -30,8 +31,8 @@ class IdentifiableImage:
         modality: Modality (0008,0060) if it is one of the Defined Terms (PS3.3 C.7.3.1.1.1); else None.
         render: Decodes and renders one selected frame (a frame number in, a display frame out), so that only one frame
             need be in memory. Does not read ``dataset``, so that may be changed before. Raises Unreadable.
-        segments: For JPEG and PNG: kind of metadata segment (``exif``, ``xmp``, ``comment``, ...) to how many there were;
-            none of them outlives decoding. Empty for DICOM.
+        segments: For JPEG and PNG: kind of metadata segment (``exif``, ``xmp``, ``comment``, ...) to how many there
+            were; none of them outlives decoding. Empty for DICOM.
     """
 
     media_type: MediaType

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from gateway.errors import UnsafeFile, Unreadable
+from gateway.errors import Unreadable, UnsafeFile
 
 ALWAYS_ALLOWED = 2**20
 """Bytes that may come out whatever the ratio: a small blank image deflates a thousandfold."""

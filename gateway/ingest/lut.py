@@ -1,7 +1,7 @@
 """Step 2 of 7: lookup tables of a header (PS3.3 C.11.1.1, C.11.2.1.1), whatever form their data come in.
 
-pydicom's ``apply_modality_lut`` and ``apply_voi_lut`` are not used: with NumPy 2 they raise OverflowError for a first value
-below zero on unsigned pixels, and they index past the table when it is shorter than its descriptor says.
+pydicom's ``apply_modality_lut`` and ``apply_voi_lut`` are not used: with NumPy 2 they raise OverflowError for a first
+value below zero on unsigned pixels, and they index past the table when it is shorter than its descriptor says.
 """
 
 from __future__ import annotations
@@ -51,8 +51,7 @@ class Lut:
 
 def descriptor(dataset: Dataset, tag: int, *, signed: bool) -> tuple[int, int, int]:
     """Number of entries, first input value, bits of an entry (PS3.3 C.11.1.1). Raises Unreadable."""
-    element = dataset.get(tag)
-    values = [] if element is None else element.value
+    values: Any = dataset[tag].value if tag in dataset else None
     if not isinstance(values, list) and hasattr(values, "__iter__") and not isinstance(values, str | bytes):
         values = list(values)
     if not isinstance(values, list) or len(values) != 3 or not all(isinstance(value, int) for value in values):
@@ -71,8 +70,7 @@ def entries(dataset: Dataset, tag: int, count: int, *, little_endian: bool) -> n
     Raises:
         Unreadable: There is none.
     """
-    element = dataset.get(tag)
-    value: Any = None if element is None else element.value
+    value: Any = dataset[tag].value if tag in dataset else None
     if isinstance(value, bytes):
         words = np.frombuffer(value[: len(value) // 2 * 2], dtype="<u2" if little_endian else ">u2")
         if len(value) in (count, count + count % 2):

@@ -1,4 +1,4 @@
-"""Step 2 of 7: the modality, if it is one that the standard knows. Free text there could be anything, a name included."""
+"""Step 2 of 7: the modality, if it is one that the standard knows. Free text could be anything, a name included."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """Step 2 of 7: PALETTE COLOR (PS3.3 C.7.6.3.1.5, C.7.9).
 
-pydicom's ``apply_color_lut`` is not used: it expands segmented tables without bound (an indirect segment may name itself),
-and indexes with the type of the entries, so that 8-bit entries cannot have more than 256 of them.
+pydicom's ``apply_color_lut`` is not used: it expands segmented tables without bound (an indirect segment may name
+itself), and indexes with the type of the entries, so that 8-bit entries cannot have more than 256 of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -65,21 +65,21 @@ class Palette:
 
 def _expand(dataset: Dataset, tag: int, count: int, bits: int, *, little_endian: bool) -> npt.NDArray[np.uint16]:
     """Expand a segmented table (PS3.3 C.7.9.2) to at most ``count`` entries."""
-    element = dataset.get(tag)
-    if element is None or not isinstance(element.value, bytes):
+    value: Any = dataset[tag].value if tag in dataset else None
+    if not isinstance(value, bytes):
         raise Unreadable("PALETTE COLOR without its lookup tables (0028,1201) to (0028,1203)")
     width = 2 if bits > 8 else 1
     order = "<" if little_endian else ">"
-    data = np.frombuffer(element.value[: len(element.value) // width * width], f"{order}u{width}").tolist()
+    data = np.frombuffer(value[: len(value) // width * width], f"{order}u{width}").tolist()
     table: list[int] = []
-    _segments(data, 0, len(data), table, count, width, inner=False)
+    _segments(data, 0, len(data), table, count=count, width=width, inner=False)
     if not table:
         raise Unreadable("A segmented palette is empty")
     return np.array(table[:count], dtype=np.uint16)
 
 
 def _segments(
-    data: list[int], position: int, most: int, table: list[int], count: int, width: int, *, inner: bool
+    data: list[int], position: int, most: int, table: list[int], *, count: int, width: int, inner: bool
 ) -> None:
     """Run at most ``most`` segments. An indirect one repeats earlier segments and may not hold another (C.7.9.2.3)."""
     while most and position + 1 < len(data) and len(table) < count:
@@ -95,7 +95,7 @@ def _segments(
         elif opcode == _INDIRECT and table and not inner and position + 4 // width <= len(data):
             words = data[position : position + 4 // width]
             offset = sum(word << (8 * width * index) for index, word in enumerate(words))
-            _segments(data, offset // width, length, table, count, width, inner=True)
+            _segments(data, offset // width, length, table, count=count, width=width, inner=True)
             position += 4 // width
         else:
             raise Unreadable("A segmented palette holds a segment that cannot stand there")

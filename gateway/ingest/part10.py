@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset, FileMetaDataset
 
@@ -12,7 +13,9 @@ from gateway.ingest.inflate import inflate
 from gateway.ingest.sniff import PREAMBLE
 from gateway.ingest.structure import Encoding, PixelElement, read_structure, settle
 from gateway.ingest.syntax import TransferSyntax, transfer_syntax
-from gateway.settings import IngestSettings
+
+if TYPE_CHECKING:
+    from gateway.settings import IngestSettings
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _EXPLICIT_LITTLE = Encoding(implicit=False, little_endian=True)

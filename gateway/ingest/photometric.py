@@ -1,8 +1,8 @@
 """Step 2 of 7: from stored values to a display frame, by what the header says of each frame.
 
-Reads everything it needs from the data set at once, so that this may change afterwards. For enhanced objects the per-frame
-functional groups win over the shared ones, and these over the top level (PS3.3 C.7.6.16). Supplemental palettes, overlays,
-presentation states and ICC profiles are not applied: none of them is part of the stored image.
+Reads everything it needs from the data set at once, so that this may change afterwards. For enhanced objects the
+per-frame functional groups win over the shared ones, and these over the top level (PS3.3 C.7.6.16). Supplemental
+palettes, overlays, presentation states and ICC profiles are not applied: none of them is part of the stored image.
 """
 
 from __future__ import annotations
@@ -78,9 +78,13 @@ class Display:
 def _grey(dataset: Dataset, groups: list[Dataset], header: PixelHeader, *, little_endian: bool) -> Grey:
     value_groups = [*(item for group in groups for item in items(group, PIXEL_VALUE_TRANSFORMATION)[:1]), dataset]
     voi_groups = [*(item for group in groups for item in items(group, FRAME_VOI_LUT)[:1]), dataset]
-    modality = next((found for group in value_groups if (found := _modality(group, header, little_endian))), Rescale())
+    modality: Lut | Rescale = Rescale()
+    for group in reversed(value_groups):
+        modality = _modality(group, header, little_endian=little_endian) or modality
     signed = header.signed or isinstance(modality, Rescale)
-    voi = next((found for group in voi_groups if (found := _voi(group, little_endian, signed=signed))), None)
+    voi: Lut | Window | None = None
+    for group in reversed(voi_groups):
+        voi = _voi(group, signed=signed, little_endian=little_endian) or voi
     shape = first(dataset, PRESENTATION_LUT_SHAPE)
     padding, limit = real(dataset, PADDING), real(dataset, PADDING_LIMIT)
     ends = None if padding is None else (padding, padding if limit is None else limit)
@@ -94,7 +98,7 @@ def _grey(dataset: Dataset, groups: list[Dataset], header: PixelHeader, *, littl
     )
 
 
-def _modality(group: Dataset, header: PixelHeader, little_endian: bool) -> Lut | Rescale | None:
+def _modality(group: Dataset, header: PixelHeader, *, little_endian: bool) -> Lut | Rescale | None:
     for item in items(group, MODALITY_LUT_SEQUENCE)[:1]:
         return Lut.read(item, signed=header.signed, little_endian=little_endian)
     slope, intercept = real(group, SLOPE), real(group, INTERCEPT)
@@ -102,7 +106,7 @@ def _modality(group: Dataset, header: PixelHeader, little_endian: bool) -> Lut |
     return Rescale(slope, intercept) if slope and intercept is not None else None
 
 
-def _voi(group: Dataset, little_endian: bool, *, signed: bool) -> Lut | Window | None:
+def _voi(group: Dataset, *, signed: bool, little_endian: bool) -> Lut | Window | None:
     for item in items(group, VOI_LUT_SEQUENCE)[:1]:
         if LUT_DESCRIPTOR in item and LUT_DATA in item:
             return Lut.read(item, signed=signed, little_endian=little_endian)

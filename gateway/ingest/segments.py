@@ -1,7 +1,7 @@
 """Step 2 of 7: which metadata segments a JPEG or PNG carries: kinds and counts, never a value.
 
-JPEG: markers (ITU-T T.81 B.1.1). PNG: chunks (W3C PNG, third edition, §11). None of them outlives decoding; the counts go into
-the de-identification report.
+JPEG: markers (ITU-T T.81 B.1.1). PNG: chunks (W3C PNG, third edition, §11). None of them outlives decoding; the counts
+go into the de-identification report.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _EOI, _SOS, _COM = 0xD9, 0xDA, 0xFE
 
 _PNG_KINDS = {b"eXIf": "exif", b"iCCP": "icc", b"tIME": "time", b"tEXt": "text", b"zTXt": "text", b"iTXt": "text"} | {
-    b"acTL": "animation", b"fcTL": "animation", b"fdAT": "animation"
+    b"acTL": "animation",
+    b"fcTL": "animation",
+    b"fdAT": "animation",
 }
 _PNG_STRUCTURE = frozenset({b"cHRM", b"gAMA", b"sBIT", b"sRGB", b"cICP", b"bKGD", b"hIST", b"tRNS", b"pHYs", b"sPLT"})
 _PNG_TEXTS = (
@@ -45,8 +47,9 @@ _PNG_TEXTS = (
 
 
 def metadata_segments(data: bytes, media_type: MediaType) -> dict[str, int]:
-    """Kind to count: exif, xmp, icc, iptc, mpf, comment, text, time, thumbnail, animation, application, other, trailing.
+    """Count the segments of each kind.
 
+    Kinds: exif, xmp, icc, iptc, mpf, comment, text, time, thumbnail, animation, application, other, trailing.
     A broken end ends the count; decoding will say what is wrong.
 
     Raises:

@@ -1,7 +1,7 @@
 """Step 2 of 7: what the content is, by its own bytes. A declared type or a file name decides nothing.
 
-A DICOM file is recognised by ``DICM`` at offset 128 (PS3.10 §7.1). A bare data set without preamble and file meta is not a
-DICOM file: nothing in it names its encoding, so reading it would be a guess; it is refused as an unknown type.
+A DICOM file is recognised by ``DICM`` at offset 128 (PS3.10 §7.1). A bare data set without preamble and file meta is
+not a DICOM file: nothing in it names its encoding, so reading it would be a guess; it is refused as an unknown type.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def sniff(data: bytes) -> MediaType:
 
     Raises:
         UnsupportedMediaType: It is none of DICOM, JPEG and PNG.
-        UnsafeFile: It is DICOM and its preamble is neither zero nor that of a TIFF: such a file can be a program as well
-            (CVE-2019-11687). PS3.10 §7.1 lets the preamble serve other file formats; only TIFF is in use for images.
+        UnsafeFile: It is DICOM and its preamble is neither zero nor that of a TIFF: such a file can be a program as
+            well (CVE-2019-11687). PS3.10 §7.1 lets the preamble serve other formats; only TIFF is in use for images.
     """
     if data[PREAMBLE : PREAMBLE + 4] == _DICM:
         preamble = data[:PREAMBLE]

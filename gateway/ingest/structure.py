@@ -1,11 +1,12 @@
 """Step 2 of 7: the element structure of a data set (PS3.5 §7), read strictly by ourselves.
 
-pydicom follows whatever lengths it is given, without bound on depth or number, and parses nested sequences late, when they
-are touched. So it never sees the bytes: this module reads every header, checks it, and hands pydicom single values only.
+pydicom follows whatever lengths it is given, without bound on depth or number, and parses nested sequences late, when
+they are touched. So it never sees the bytes: this module reads every header, checks it, and hands on single values.
 
 Refused: a length beyond what remains; an item longer than its sequence, or an element longer than its item (such a file
-can pull an element under a private creator that is not its own); a tag twice in one data set; undefined lengths where none
-may be; file meta or delimiters out of place; more elements or nesting than the limits. What follows Pixel Data is not read.
+can pull an element under a private creator that is not its own); a tag twice in one data set; undefined lengths where
+none may be; file meta or delimiters out of place; more elements or nesting than the limits.
+What follows Pixel Data is not read.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
-from gateway.errors import ImageTooLarge, UnsafeFile, Unreadable
+from gateway.errors import ImageTooLarge, Unreadable, UnsafeFile
 
 if TYPE_CHECKING:
-    from collections.abc import MutableSequence
+    from collections.abc import Container, MutableSequence
 
     from gateway.settings import IngestSettings
 
@@ -164,7 +165,7 @@ class _Reader:
             if header.tag in PIXEL_TAGS and depth == 0:
                 self.pixels, position = self._pixels(header, end, encoding)
                 break
-            element, position = self._element(header, end, encoding, depth, charset, dataset)
+            element, position = self._element(header, end, encoding, depth, charset=charset, dataset=dataset)
             if header.tag & 0xFFFF == 0 and header.tag >> 16 > 2:
                 continue  # group lengths are retired, and wrong as soon as an element goes
             if isinstance(element, DataElement):
@@ -178,14 +179,14 @@ class _Reader:
         dataset.set_original_encoding(encoding.implicit, encoding.little_endian, charset)
         return dataset, position
 
-    def _check(self, header: Header, elements: object, depth: int) -> None:
+    def _check(self, header: Header, elements: Container[int], depth: int) -> None:
         tag = header.tag
         self._count()
         if tag >> 16 == 0xFFFE:
             raise UnsafeFile(f"{name(tag)} stands where a data element must")
         if (tag >> 16 == 2) != (self._file_meta and depth == 0):
             raise UnsafeFile(f"{name(tag)} of the file meta stands outside it")
-        if tag in elements:  # type: ignore[operator] - a mapping of tags
+        if tag in elements:
             raise UnsafeFile(f"{name(tag)} occurs twice in one data set")
 
     def _count(self) -> None:
@@ -218,6 +219,7 @@ class _Reader:
         end: int,
         encoding: Encoding,
         depth: int,
+        *,
         charset: str | MutableSequence[str],
         dataset: Dataset,
     ) -> tuple[DataElement | RawDataElement, int]:
@@ -226,7 +228,7 @@ class _Reader:
             raise UnsafeFile(f"{name(tag)} declares more bytes than remain")
         kind = self._kind(header, dataset)
         if kind == "SQ":
-            # The items of an UN are written in implicit VR little endian (PS3.5 §6.2.2), though some writers forget that.
+            # The items of an UN are in implicit VR little endian (PS3.5 §6.2.2), though some writers forget that.
             inner = self._un_encoding(start, end) if vr == "UN" else encoding
             items, position = self._sequence(header, end, inner, depth, charset)
             sequence = Sequence(items)

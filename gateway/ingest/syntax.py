@@ -1,4 +1,4 @@
-"""Step 2 of 7: the transfer syntaxes that are read (PS3.5 §10, PS3.6 Annex A); the table is data/transfer_syntaxes.json."""
+"""Step 2 of 7: the transfer syntaxes that are read (PS3.5 §10, PS3.6 Annex A), from data/transfer_syntaxes.json."""
 
 from __future__ import annotations
 

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 def first(dataset: Dataset, tag: int) -> Any:
     """The element's first value; None if it is absent or empty."""
-    element = dataset.get(tag)
-    value = None if element is None else element.value
+    value: Any = dataset[tag].value if tag in dataset else None
     if isinstance(value, str | bytes | int | float) or value is None:
         return value
     return value[0] if len(value) else None
@@ -45,5 +44,4 @@ def real(dataset: Dataset, tag: int) -> float | None:
 
 def items(dataset: Dataset, tag: int) -> list[Dataset]:
     """The items of a sequence; none if it is absent or not a sequence."""
-    element = dataset.get(tag)
-    return list(element.value) if element is not None and element.VR == "SQ" else []
+    return list(dataset[tag].value) if tag in dataset and dataset[tag].VR == "SQ" else []
