@@ -1,0 +1,104 @@
+"""Around all steps: begins the exchange, sets the headers that every answer has, and writes the one log line.
+
+The log line holds the route's template and no path: paths, queries and header values may identify a patient.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from asgi_correlation_id import correlation_id
+from starlette.datastructures import MutableHeaders
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from gateway.api.correlation import new_request_id, traceparent
+from gateway.api.exchange import Exchange, begin
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger(__name__)
+
+CLIENT_GONE = 499
+"""Logged where there was nobody left to answer (nginx's number; HTTP has none)."""
+
+SECURITY_HEADERS = {
+    # An answer is about a patient: nothing in between may keep it (ASVS 5.0 14.3.2).
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+HSTS = "max-age=63072000; includeSubDomains"
+
+
+class ContextMiddleware:
+    """Inside of asgi-correlation-id's middleware, which decides the request's ID and puts it on the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})  # there are none; the server answers 403
+                return
+            await self.app(scope, receive, send)
+            return
+
+        exchange = begin(scope, correlation_id.get() or new_request_id())
+        clear_contextvars()
+        bind_contextvars(request_id=exchange.request_id)
+        if (trace := traceparent(scope["headers"])) is not None:
+            exchange.headers.append(("traceparent", trace[0]))
+            bind_contextvars(trace_id=trace[1])
+        status = CLIENT_GONE
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _set_headers(MutableHeaders(scope=message), exchange, scope)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, answer)
+        finally:
+            _access_line(exchange, status)
+
+
+def _set_headers(headers: MutableHeaders, exchange: Exchange, scope: Scope) -> None:
+    for name, value in SECURITY_HEADERS.items():
+        headers.setdefault(name, value)  # a page with a policy of its own keeps it
+    if scope["scheme"] == "https":
+        headers["Strict-Transport-Security"] = HSTS
+    for name, value in exchange.headers:
+        headers[name] = value
+    headers["Server-Timing"] = server_timing(exchange.steps | {"total": exchange.seconds})
+    if exchange.body_pending and scope["http_version"] in {"1.0", "1.1"}:
+        # The rest of the body is not read: without this the server would drain it to reuse the connection.
+        headers["Connection"] = "close"
+
+
+def server_timing(steps: dict[str, float]) -> str:
+    """``ingest;dur=1.2, total;dur=8.0``: milliseconds by step (W3C Server Timing)."""
+    return ", ".join(f"{step};dur={seconds * 1000:.1f}" for step, seconds in steps.items())
+
+
+def _access_line(exchange: Exchange, status: int) -> None:
+    principal = exchange.principal
+    log.log(
+        40 if status >= 500 else 20,
+        "http.answered",
+        route=exchange.route,
+        status=status,
+        problem=exchange.problem,
+        milliseconds=round(exchange.seconds * 1000, 1),
+        bytes_in=exchange.bytes_in,
+        key_id=principal.key_id if principal else "",
+        tenant=principal.tenant if principal else "",
+    )
