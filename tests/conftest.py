@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.stack import stack
 from tests.support.valkey import ValkeyServer
+
+__all__ = ["stack"]
 
 
 @pytest.fixture(scope="session")

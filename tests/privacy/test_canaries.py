@@ -1,0 +1,75 @@
+"""No identifier passes step 3: planted in everything that can hold text, found in nothing that comes out.
+
+Outputs searched: the answer and its headers, error bodies, the gateway's log, Triton's log, every byte of the database
+and the checkpoints, every key and value in Valkey.
+"""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from tests.support import canaries
+from tests.support.gateway import running_gateway
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def gateway(stack, tmp_path_factory):
+    with running_gateway(stack, tmp_path_factory.mktemp("canaries"), LOG_LEVEL="DEBUG") as running:
+        yield running
+
+
+def _everything(gateway, stack, *answers) -> bytes:
+    outputs = [gateway.log, *(path.read_bytes() for path in stack.state.logs.glob("*.log"))]
+    outputs += [path.read_bytes() for path in gateway.folder.glob("c*") if path.is_file()]
+    with redis.Redis.from_url(stack.valkey.url) as client:
+        for key in client.scan_iter():
+            outputs.append(key + (client.dump(key) or b""))
+    for answer in answers:
+        outputs.append(answer.content)
+        outputs += [f"{name}: {value}".encode() for name, value in answer.headers.items()]
+    return b"\n".join(outputs)
+
+
+@pytest.mark.parametrize(
+    ("plant", "media_type"),
+    [
+        (canaries.dicom, "application/dicom"),
+        (lambda: canaries.dicom(frames=3), "application/dicom"),
+        (canaries.jpeg, "image/jpeg"),
+        (canaries.png, "image/png"),
+    ],
+    ids=["dicom", "multi-frame dicom", "jpeg", "png"],
+)
+def test_no_planted_value_comes_out_of_an_answered_request(gateway, stack, plant, media_type):
+    planted = plant()
+    name = f"{canaries.MARK}^Name.dcm"
+    with gateway.client() as client:
+        raw = client.post("/v1/predict", content=planted.body, headers={"Content-Type": media_type})
+        form = client.post("/v1/predict", files={"image": (name, planted.body, media_type)})
+    assert (raw.status_code, form.status_code) == (200, 200), (raw.text, form.text)
+    assert canaries.found(planted.canaries, _everything(gateway, stack, raw, form)) == []
+
+
+def test_no_planted_value_comes_out_of_a_refused_request(gateway, stack):
+    planted = canaries.dicom()
+    mark = canaries.MARK
+    with gateway.client() as client:
+        answers = [
+            client.post("/v1/predict", content=planted.body, headers={"Content-Type": "image/png"}),
+            client.post("/v1/predict", content=planted.body[:-3000], headers={"X-Patient": mark}),
+            client.post("/v1/predict", params={"frames": mark}, content=planted.body),
+            client.post("/v1/predict", params={"model": mark}, content=planted.body),
+            client.post("/v1/predict", params={mark: mark}, content=planted.body),
+            client.post(f"/v1/{mark}", content=planted.body),
+            client.post("/v1/predict", files={mark: (mark, planted.body)}),
+            client.post("/v1/predict", content=mark.encode() * 100, headers={"Content-Type": f"text/{mark}"}),
+            client.get("/v1/predict", headers={"X-Request-ID": f"{mark} {mark}", "traceparent": mark}),
+            client.get("/v1/models", headers={"Authorization": f"Bearer {mark}", "User-Agent": mark, "Referer": mark}),
+            client.post("/v1/admin/keys", json={"owner": {"x": mark}, mark: mark, "scopes": mark}),
+        ]
+    assert [answer.status_code for answer in answers if not 400 <= answer.status_code < 500] == []
+    assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
+    assert canaries.found(planted.canaries, _everything(gateway, stack, *answers)) == []
