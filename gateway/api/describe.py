@@ -1,0 +1,82 @@
+"""Around all steps: what the API's description (OpenAPI 3.1) says of bodies and of problems, for all routes alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.api.problems import MEDIA_TYPE
+from gateway.errors import (
+    BadModelAnswer,
+    BodyTimeout,
+    BodyTooLarge,
+    DeadlineExceeded,
+    DependencyError,
+    Forbidden,
+    GatewayError,
+    InvalidParameter,
+    MalformedBody,
+    NotFound,
+    QuotaExceeded,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+
+EXAMPLE_ID = "6e4f2c9e-55a5-4d3c-9c57-0d4f6a6a2d51"
+ALWAYS = (Unauthenticated, Forbidden, QuotaExceeded, DependencyError)
+OF_BODIES = (MalformedBody, BodyTimeout, BodyTooLarge, UnsupportedMediaType, InvalidParameter)
+OF_INFERENCE = (BadModelAnswer, DeadlineExceeded)
+OF_RESOURCES = (NotFound, InvalidParameter)
+
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer <API key>"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": "RFC 9457. Holds no value from the request.",
+    "required": ["type", "title", "status", "detail", "instance"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string", "description": "The request's correlation ID, as in X-Request-ID"},
+    },
+    "additionalProperties": True,
+}
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+IMAGE_BODY: dict[str, Any] = {
+    "required": True,
+    "description": "One image, as the body itself or as the only part of a form, named `image`. "
+    "Its type is found from its bytes; one that is declared and does not fit is refused (415).",
+    "content": {
+        "application/dicom": _BINARY,
+        "image/jpeg": _BINARY,
+        "image/png": _BINARY,
+        "application/octet-stream": _BINARY,
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["image"],
+                "properties": {"image": {"type": "string", "format": "binary"}},
+                "additionalProperties": False,
+            }
+        },
+    },
+}
+
+
+def problems(*kinds: type[GatewayError]) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route that can answer these."""
+    by_status: dict[int, list[type[GatewayError]]] = {}
+    for kind in kinds:
+        by_status.setdefault(kind.status, []).append(kind)
+    return {status: _response(kinds) for status, kinds in sorted(by_status.items())}
+
+
+def _response(kinds: list[type[GatewayError]]) -> dict[str, Any]:
+    examples = {kind.slug: {"value": kind().problem(EXAMPLE_ID)} for kind in kinds}
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}}
+    return {"description": "; ".join(kind.title for kind in kinds), "content": content}

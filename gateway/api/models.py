@@ -1,0 +1,52 @@
+"""GET /v1/models: what may be asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from gateway.api.describe import ALWAYS, problems
+from gateway.api.parts import Joined
+
+if TYPE_CHECKING:
+    from gateway.catalog import ModelSpec
+
+router = APIRouter(tags=["predict"])
+
+
+class ModelEntry(BaseModel):
+    """One model."""
+
+    name: str = Field(description="What `model` in a query takes")
+    version: str = Field(description="The version that answers")
+    digest: str = Field(description="SHA-256 of its weights, hex")
+    labels: list[str] = Field(description="What it tells apart, in the order of its outputs")
+    modalities: list[str] = Field(description="DICOM modalities it was made for; empty takes all")
+    on_other_modality: str = Field(description="`refuse` or `warn`")
+    default: bool = Field(description="Whether it answers where no model is named")
+
+
+class ModelList(BaseModel):
+    """All models on offer."""
+
+    models: list[ModelEntry]
+
+
+@router.get("/v1/models", summary="List the models", responses=problems(*ALWAYS))
+async def models(joined: Joined) -> ModelList:
+    """The models on offer."""
+    return ModelList(models=[_entry(spec, default=spec.name == joined.catalog.default) for spec in joined.catalog])
+
+
+def _entry(spec: ModelSpec, *, default: bool) -> ModelEntry:
+    return ModelEntry(
+        name=spec.name,
+        version=spec.version,
+        digest=spec.digest,
+        labels=list(spec.labels),
+        modalities=sorted(spec.modalities),
+        on_other_modality=spec.on_other_modality,
+        default=default,
+    )

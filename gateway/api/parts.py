@@ -1,0 +1,71 @@
+"""Around all steps: what the routes call. Made in ``gateway/app.py``, found through the request; nothing is global."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+from fastapi import Depends, Request
+
+from gateway.admission.principal import Admission
+from gateway.api.exchange import Exchange, exchange_of
+
+if TYPE_CHECKING:
+    from gateway.admission.access import AccessPolicy
+    from gateway.admission.key_store import KeyStore
+    from gateway.admission.plans import Plans
+    from gateway.catalog import ModelCatalog
+    from gateway.pipeline import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether requests can be served now.
+
+    Attributes:
+        ready: All of it.
+        dependencies: Name to ``ok`` or ``unavailable``.
+        models: Name to ``ok`` or ``unavailable``.
+    """
+
+    ready: bool
+    dependencies: dict[str, str]
+    models: dict[str, str]
+
+
+class Health(Protocol):
+    """Knows how the dependencies are."""
+
+    async def readiness(self) -> Readiness:
+        """As of now, or of less than a second ago. Never raises; bounded in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes call."""
+
+    pipeline: Pipeline
+    catalog: ModelCatalog
+    keys: KeyStore
+    access: AccessPolicy
+    plans: Plans
+    health: Health
+
+
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def _admission(request: Request) -> Admission:
+    admission: Admission = request.scope["state"]["admission"]
+    return admission
+
+
+def _exchange(request: Request) -> Exchange:
+    return exchange_of(request.scope)
+
+
+Joined = Annotated[Parts, Depends(_parts)]
+Admitted = Annotated[Admission, Depends(_admission)]
+CurrentExchange = Annotated[Exchange, Depends(_exchange)]
