@@ -15,17 +15,19 @@ from gateway.embedded.errors import StackError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.embedded.state import StateFolder
+
 NAMES = ("ADMISSION_KEY_PEPPER", "DEID_KEY", "AUDIT_CHAIN_KEY")
 """The settings that hold secrets; each is read from the file that ``<NAME>_FILE`` names."""
 
 _BYTES = 48
 
 
-def ensure_secrets(folder: Path) -> dict[str, str]:
+def ensure_secrets(state: StateFolder) -> dict[str, str]:
     """Make what is missing.
 
     Args:
-        folder: Where the files lie; exists.
+        state: Holds the files.
 
     Returns:
         ``<NAME>_FILE`` to path, for the gateway's environment.
@@ -33,7 +35,7 @@ def ensure_secrets(folder: Path) -> dict[str, str]:
     Raises:
         StackError: A file may be read by others.
     """
-    return {f"{name}_FILE": str(_ensure(folder / name.lower())) for name in NAMES}
+    return {f"{name}_FILE": str(_ensure(state.secret(name))) for name in NAMES}
 
 
 def _ensure(path: Path) -> Path:

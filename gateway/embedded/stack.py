@@ -113,10 +113,10 @@ class Stack:
         return {
             "REDIS_URL": valkey.url,
             "TRITON_URL": triton.url,
-            "DATABASE_URL": f"sqlite+aiosqlite:///{self.state.path / 'cordon.db'}",
+            "DATABASE_URL": self.state.database_url,
             "MODELS_REPOSITORY": str(self._repository.absolute()),
             "MODELS_POLICY": str(self._models_policy.absolute()),
-            **ensure_secrets(self.state.secrets),
+            **ensure_secrets(self.state),
         }
 
     def start_gateway(self, listener: socket.socket, variables: Mapping[str, str] | None = None) -> None:

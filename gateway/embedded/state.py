@@ -73,6 +73,15 @@ class StateFolder:
             os.close(self._lock)
             self._lock = None
 
+    @property
+    def database_url(self) -> str:
+        """For ``DATABASE_URL``."""
+        return f"sqlite+aiosqlite:///{self.path / 'cordon.db'}"
+
+    def secret(self, name: str) -> Path:
+        """The file of one secret, see ``secrets.py``."""
+        return self.secrets / name.lower()
+
     def socket(self, name: str) -> Path:
         """Where a unix socket may lie: in the folder, or in a private one of /tmp if that path is too long for one."""
         folder = self.path / "run"

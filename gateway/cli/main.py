@@ -1,0 +1,61 @@
+"""The ``cordon`` command: every subcommand, mounted."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as installed_version
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
+from typing import Annotated
+
+import typer
+
+from gateway.cli import keys, model
+from gateway.cli.local import use_local_state
+from gateway.cli.serve import serve
+from gateway.cli.settings import settings
+from gateway.cli.up import DEFAULT_STATE, up
+
+app = typer.Typer(
+    name="cordon",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,  # locals may hold keys
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A hardened gateway between hospitals and their image models: admit, de-identify, infer, prove.",
+    epilog="Examples:\n\n"
+    "cordon demo\n\n"
+    "cordon up --port 0\n\n"
+    "cordon keys issue --owner 'Radiology PACS' --tenant st-mary --role clinician\n\n"
+    "REDIS_URL=redis://cache:6379/0 TRITON_URL=triton:8001 DATABASE_URL=postgresql+asyncpg://... cordon serve",
+)
+
+_LOCAL = ("keys", "audit")
+
+
+@app.callback()
+def _main(
+    context: typer.Context,
+    state: Annotated[
+        Path,
+        typer.Option(envvar="CORDON_STATE", help="keys and audit work on this folder, unless DATABASE_URL is set"),
+    ] = DEFAULT_STATE,
+) -> None:
+    if context.invoked_subcommand in _LOCAL:
+        use_local_state(state)
+
+
+app.command(epilog="Examples:\n\ncordon up\n\ncordon up --port 0 --state /var/lib/cordon --workers 2")(up)
+app.command(epilog="Example:\n\nTRITON_URL=triton:8001 cordon serve --host 0.0.0.0 --workers 4")(serve)
+app.command(epilog="Example:\n\ncordon settings > .env")(settings)
+app.add_typer(keys.app, name="keys")
+app.add_typer(model.app, name="model")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(installed_version("cordon"))
+
+
+if __name__ == "__main__":
+    app()

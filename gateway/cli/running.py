@@ -1,0 +1,82 @@
+"""The command line: the stack as ``cordon up`` and ``cordon demo`` run it, from the port to the stop."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from gateway.cli.serve import listen
+from gateway.cli.steps import step
+from gateway.embedded.first_key import issue_first_key
+from gateway.embedded.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import FrameType
+
+    from rich.console import Console
+
+    from gateway.embedded.state import StateFolder
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """Someone asked for the end: Ctrl-C, SIGTERM, or the terminal was closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A stack that is ready.
+
+    Attributes:
+        stack: The servers.
+        url: Base URL of the gateway.
+        first_key: The first key; None if the state folder holds keys already.
+    """
+
+    stack: Stack
+    url: str
+    first_key: str | None
+
+
+@contextmanager
+def running(
+    console: Console, state: StateFolder, *, triton: Path, host: str, port: int, workers: int, drain: float
+) -> Iterator[Running]:
+    """Start everything, and stop everything at the block's end, however it ends.
+
+    Raises:
+        StackError: Something cannot be started.
+        Stopped: A signal asked for the end; raised in the block too.
+        typer.Exit: The port is taken.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, _stop)
+    # The port is taken before anything slow: if it is busy, that is known at once.
+    with listen(host, port) as listener, state, Stack(state, triton_environment=triton) as stack:
+        try:
+            address, bound = listener.getsockname()[:2]
+            with step(console, "Starting Valkey, Triton and the gateway", "Valkey and Triton are ready"):
+                stack.start()
+                first_key = issue_first_key(stack.variables())
+                stack.start_gateway(listener, {"HTTP_WORKERS": str(workers), "HTTP_DRAIN_SECONDS": str(drain)})
+                stack.wait_ready()
+            with step(console, "Waiting for the gateway", "The gateway is ready"):
+                stack.wait_gateway_ready()
+            listener.close()  # the gateway's alone from here on: when it ends, callers are refused
+            yield Running(stack, f"http://{address}:{bound}", first_key)
+        finally:
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_IGN)  # the end is bounded; a second Ctrl-C must not cut it short
+            with step(console, "Letting running requests end, then stopping", "Everything is stopped"):
+                stack.stop(drain)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise Stopped
