@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.stack import stack
 from tests.support.valkey import ValkeyServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["stack"]
 
