@@ -14,9 +14,10 @@ class DeidReport:
         policy: Name of the policy.
         policy_digest: SHA-256 of the policy file and the tables it rests on, hex.
         methods: CID 7050 codes of what was applied, e.g. ``113100``.
-        actions: Action name (``removed``, ``emptied``, ``replaced``, ``uid``, ``private``, ``overlay``, ``metadata``, ...)
-            to how many elements (for rasters: metadata segments).
-        groups: Tag group in hex (``0010``) or raster segment kind (``exif``) to how many elements it lost or had changed.
+        actions: Action name (``removed``, ``emptied``, ``replaced``, ``uid``, ``private``, ``overlay``, ``metadata``,
+            ...) to how many elements (for rasters: metadata segments).
+        groups: Tag group in hex (``0010``) or raster segment kind (``exif``) to how many elements it lost or had
+            changed.
         frames_looked_at: Distinct frames that the text detector saw.
         regions_masked: Text regions masked in them.
         masked_share: Largest share of one frame's area that was masked, 0 to 1.
@@ -35,5 +36,8 @@ class DeidReport:
 
     def as_json(self) -> dict[str, Any]:
         """JSON types only."""
-        return asdict(self) | {"methods": list(self.methods), "masked_share": round(self.masked_share, 4),
-                               "seconds_text": round(self.seconds_text, 4)}
+        return asdict(self) | {
+            "methods": list(self.methods),
+            "masked_share": round(self.masked_share, 4),
+            "seconds_text": round(self.seconds_text, 4),
+        }
