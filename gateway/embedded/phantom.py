@@ -59,13 +59,13 @@ def burn_in(image: npt.NDArray[np.float32], lines: list[tuple[str, int]]) -> npt
     Returns:
         A copy, with the text at full brightness.
     """
-    drawn = Image.fromarray((image * 255).round().astype(np.uint8))
-    pen = ImageDraw.Draw(drawn)
+    mask = Image.new("L", image.shape[::-1])
+    pen = ImageDraw.Draw(mask)
     top = 6
     for text, height in lines:
         pen.text((8, top), text, fill=255, font=ImageFont.load_default(height))
         top += round(height * 1.3)
-    return np.where(np.asarray(drawn) == 255, 1.0, np.maximum(image, np.asarray(drawn) / 255)).astype(np.float32)
+    return np.maximum(image, np.asarray(mask, np.float32) / 255)
 
 
 def _ellipse(

@@ -1,0 +1,88 @@
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from gateway.cli.local import use_local_state
+from gateway.cli.main import app
+from gateway.cli.serve import listen
+from gateway.embedded.secrets import NAMES, ensure_secrets
+from gateway.embedded.state import StateFolder
+
+SERVED = ("HTTP_HOST", "HTTP_PORT", "HTTP_WORKERS")
+NAMED = ("DATABASE_URL", *NAMES, *(f"{name}_FILE" for name in NAMES))
+
+
+@pytest.fixture
+def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No installation is named: an empty working directory, no variables; what a test sets is put back."""
+    monkeypatch.chdir(tmp_path)
+    for name in (*NAMED, *SERVED):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+def test_help_lists_every_command_with_an_example() -> None:
+    answer = CliRunner().invoke(app, ["--help"])
+    assert answer.exit_code == 0
+    for command in ("up", "demo", "serve", "keys", "audit", "model", "settings", "version"):
+        assert command in answer.output
+    assert "cordon up --port 0" in answer.output
+
+
+def test_serve_refuses_missing_secrets_and_names_them(clean: Path) -> None:
+    answer = CliRunner().invoke(app, ["serve", "--port", "0"])
+    assert answer.exit_code == 1
+    assert "ADMISSION_KEY_PEPPER" in answer.output
+    assert "Traceback" not in answer.output
+
+
+def test_a_secret_that_is_too_short_is_not_repeated(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEID_KEY", "hunter2")
+    answer = CliRunner().invoke(app, ["serve", "--port", "0"])
+    assert answer.exit_code == 1
+    assert "hunter2" not in answer.output
+
+
+def test_a_busy_port_names_itself_and_the_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(typer.Exit):
+            listen("127.0.0.1", port)
+    said = capsys.readouterr().err
+    assert f"Port {port}" in said
+    assert "--port" in said
+
+
+def test_a_bound_port_refuses_callers_until_the_gateway_listens() -> None:
+    with listen("127.0.0.1", 0) as listener, socket.socket() as caller, pytest.raises(ConnectionRefusedError):
+        caller.connect(listener.getsockname())
+
+
+def test_keys_and_audit_find_the_local_state(clean: Path) -> None:
+    with StateFolder(clean / "state") as state:
+        secrets = ensure_secrets(state)
+        use_local_state(clean / "state")
+        assert os.environ["DATABASE_URL"] == state.database_url
+        assert {name: os.environ[name] for name in secrets} == secrets
+
+
+def test_an_installation_that_is_named_is_never_mixed_with_the_local_one(
+    clean: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StateFolder(clean / "state") as state:
+        ensure_secrets(state)
+    (clean / ".env").write_text("DATABASE_URL=postgresql+asyncpg://db/cordon\n")
+    use_local_state(clean / "state")
+    assert not set(NAMED) & set(os.environ)
+
+
+def test_without_a_local_state_nothing_is_set(clean: Path) -> None:
+    use_local_state(clean / "state")
+    assert not set(NAMED) & set(os.environ)
