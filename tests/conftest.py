@@ -14,6 +14,9 @@ from tests.support.valkey import ValkeyServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = ["stack"]
 
 
