@@ -1,0 +1,173 @@
+"""The one place where the parts are joined. ``uvicorn gateway.app:create_app --factory`` serves it.
+
+correlation ID ─▶ HEAD ─▶ context (headers, log line) ─▶ last resort ─▶ admission ─▶ recording ─▶ routes
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from asgi_correlation_id import CorrelationIdMiddleware
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.middleware import Middleware
+
+from gateway import __version__
+from gateway.admission.access import AccessPolicy
+from gateway.admission.api_key import ApiKeys
+from gateway.admission.authenticate import Authenticator
+from gateway.admission.failures import FailureLimit
+from gateway.admission.key_store import KeyStore
+from gateway.admission.keys import KeyMaker
+from gateway.admission.limiter import Limiter
+from gateway.admission.plans import Plans
+from gateway.api import admin_audit, admin_keys, docs, health, models, predict, problems
+from gateway.api.admission import AdmissionMiddleware, Gate
+from gateway.api.bounds import InflightBytes
+from gateway.api.context import ContextMiddleware
+from gateway.api.correlation import REQUEST_ID_HEADER, new_request_id, well_formed
+from gateway.api.head_method import HeadMiddleware
+from gateway.api.last_resort import LastResortMiddleware
+from gateway.api.parts import Parts
+from gateway.api.recording import RecordingMiddleware
+from gateway.audit.recorder import Recorder
+from gateway.catalog import ModelCatalog
+from gateway.database import create_engine
+from gateway.isolation import Workers
+from gateway.pipeline import Pipeline
+from gateway.services import Services
+from gateway.settings import Settings
+from gateway.telemetry.logging import configure_logging
+from inference_client.triton import TritonClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from inference_client.client import InferenceClient
+
+DESCRIPTION = "A hardened gateway between hospitals and their image models: admit, de-identify, infer, prove."
+PREDICT = "POST /v1/predict"
+JSON_BODY_BYTES = 64 * 2**10
+ROUTES = (predict, models, health, admin_keys, admin_audit, docs)
+
+
+def create_app(settings: Settings | None = None, *, inference: InferenceClient | None = None) -> FastAPI:
+    """The gateway.
+
+    Args:
+        settings: Read from the environment unless given.
+        inference: The model server's client; Triton's unless given.
+
+    Raises:
+        ValueError: A policy file is wrong, or the access policy and the routes do not name the same things.
+    """
+    settings = settings or Settings()
+    configure_logging(settings.log)
+    access = AccessPolicy.load(settings.admission.access_policy, docs=settings.http.docs)
+    plans = Plans.load(settings.admission.plans_policy)
+    catalog = ModelCatalog.load(settings.models.policy, settings.models.repository)
+    services = _services(settings, plans, catalog, inference)
+    pipeline = Pipeline(
+        catalog=catalog,
+        workers=services.workers,
+        inference=services.inference,
+        recorder=services.recorder,
+        http=settings.http,
+        limits=settings.ingest,
+        deid=settings.deid,
+        model_timeout=settings.triton.timeout_seconds,
+    )
+    http = settings.http
+    gate = Gate(
+        policy=access,
+        authenticator=Authenticator([services.api_keys], FailureLimit()),
+        limiter=services.limiter,
+        inflight=InflightBytes(http.max_inflight_bytes, http.max_body_bytes),
+        body_limits={PREDICT: http.max_body_bytes},
+        default_body_limit=min(JSON_BODY_BYTES, http.max_body_bytes),
+        body_seconds=http.body_timeout_seconds,
+        deadline_seconds=http.deadline_seconds,
+    )
+    app = FastAPI(
+        title="Cordon",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_url=None,  # /openapi.json and /docs are routes like any other: see api/docs.py
+        redirect_slashes=False,  # a redirect would repeat the path
+        routes=[route for module in ROUTES for route in module.router.routes],
+        lifespan=_lifespan(services),
+        middleware=[
+            Middleware(
+                CorrelationIdMiddleware,
+                header_name=REQUEST_ID_HEADER,
+                generator=new_request_id,
+                validator=well_formed,
+                transformer=None,
+            ),
+            Middleware(HeadMiddleware),
+            Middleware(ContextMiddleware),
+            Middleware(LastResortMiddleware),
+            Middleware(AdmissionMiddleware, gate=gate),
+            Middleware(RecordingMiddleware, recorder=services.recorder),
+        ],
+    )
+    app.state.parts = Parts(
+        pipeline=pipeline, catalog=catalog, keys=services.key_store, access=access, plans=plans, health=services
+    )
+    problems.install(app)
+    docs.describe(app, access)
+    check_routes(app, access)
+    return app
+
+
+def check_routes(app: FastAPI, access: AccessPolicy) -> None:
+    """Deny by default: every route has a rule, and every rule a route (OWASP API5:2023).
+
+    Raises:
+        ValueError: Names those that are left over.
+    """
+    served = {
+        f"{method} {route.path}"
+        for route in app.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+    listed = {rule.route for rule in access}
+    strangers = [type(route).__name__ for route in app.routes if not isinstance(route, APIRoute)]
+    if served != listed or strangers:
+        raise ValueError(
+            f"routes without a rule in the access policy: {sorted(served - listed)}; "
+            f"rules without a route: {sorted(listed - served)}; routes of another kind: {strangers}"
+        )
+
+
+def _services(settings: Settings, plans: Plans, catalog: ModelCatalog, inference: InferenceClient | None) -> Services:
+    engine = create_engine(settings.database)
+    maker = KeyMaker(settings.admission.key_pepper.get_secret_value().encode())
+    key_store = KeyStore(engine, maker)
+    return Services(
+        settings=settings,
+        engine=engine,
+        recorder=Recorder(engine, settings.audit),
+        limiter=Limiter(
+            settings.redis, plans, failure=settings.admission.limiter_failure, workers=settings.http.workers
+        ),
+        key_store=key_store,
+        api_keys=ApiKeys(key_store, maker, cache_seconds=settings.admission.key_cache_seconds),
+        catalog=catalog,
+        workers=Workers(settings.ingest),
+        inference=inference or TritonClient(settings.triton.url),
+    )
+
+
+def _lifespan(services: Services):  # type: ignore[no-untyped-def] # noqa: ANN202 - the type is FastAPI's own
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await services.start()
+        try:
+            yield
+        finally:
+            await services.close()
+
+    return lifespan

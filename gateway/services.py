@@ -1,0 +1,155 @@
+"""What runs behind the routes: started in one order, pinged for /readiness, closed in the other.
+
+    start   forbid core dumps ─▶ migrate the database ─▶ audit recorder ─▶ check the models' files ─▶ warm the workers
+    close   not ready any more ─▶ model server ─▶ limiter ─▶ keys ─▶ audit recorder (flushes) ─▶ database
+
+Redis and the model server need not be there at the start: requests get a clear error, or the limiter's failure policy,
+until they are. The server (uvicorn) lets running requests end before it asks for the close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+from PIL import Image
+
+from gateway.api.parts import Readiness
+from gateway.ingest.frames import FrameSelection
+from gateway.ingest.upload import MediaType, Upload
+from gateway.isolation import forbid_core_dumps
+from gateway.migrations import migrate
+from gateway.pipeline import Work, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from gateway.admission.api_key import ApiKeys
+    from gateway.admission.key_store import KeyStore
+    from gateway.admission.limiter import Limiter
+    from gateway.audit.recorder import Recorder
+    from gateway.catalog import ModelCatalog
+    from gateway.isolation import Workers
+    from gateway.settings import Settings
+    from inference_client.client import InferenceClient
+
+log = structlog.get_logger(__name__)
+
+PING_SECONDS = 1.0
+READINESS_SECONDS = 1.0  # anyone may ask: the dependencies are asked once in this time, whoever does
+CLOSE_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Services:
+    """All that is started and closed. Made in ``gateway/app.py``; one a process."""
+
+    settings: Settings
+    engine: AsyncEngine
+    recorder: Recorder
+    limiter: Limiter
+    key_store: KeyStore
+    api_keys: ApiKeys
+    catalog: ModelCatalog
+    workers: Workers
+    inference: InferenceClient
+    running: bool = False
+    _known: tuple[float, Readiness] | None = None
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def start(self) -> None:
+        """In order; whatever fails, what was started is closed before the error goes on."""
+        forbid_core_dumps()
+        try:
+            await migrate(self.engine)
+            await self.recorder.start()
+            checked = await asyncio.to_thread(self.catalog.verify_weights)
+            await self._warm()
+        except BaseException:
+            await self.close()
+            raise
+        self.running = True
+        log.info("service.started", models=len(self.catalog), weights_checked=len(checked), workers=self.workers.size)
+
+    async def close(self) -> None:
+        """In order; one that fails or hangs does not keep the others from being closed."""
+        self.running = False
+        closers: dict[str, Callable[[], Awaitable[object]]] = {
+            "inference": self.inference.close,
+            "limiter": self.limiter.close,
+            "keys": self.api_keys.close,
+            "audit": self.recorder.close,
+            "database": self.engine.dispose,
+        }
+        for name, close in closers.items():
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await close()
+            except Exception:
+                log.exception("service.close-failed", service=name)
+        log.info("service.closed")
+
+    async def readiness(self) -> Readiness:
+        """Ready is: the keys and the audit log answer, and at least one model does.
+
+        The limiter is needed only if its failure policy is ``closed``. One model's failure does not take the others
+        from their callers.
+        """
+        async with self._asking:
+            if self._known is None or monotonic() - self._known[0] > READINESS_SECONDS:
+                self._known = monotonic(), await self._ask()
+            return self._known[1]
+
+    async def _ask(self) -> Readiness:
+        pings = {"keys": self.key_store.ping(), "audit": self.recorder.ping(), "limiter": self.limiter.ping()}
+        states = await asyncio.gather(*(_answers(ping) for ping in pings.values()))
+        models = list(self.catalog)
+        loaded = await asyncio.gather(*(_is_true(self.inference.ready(model.name, model.version)) for model in models))
+        dependencies = dict(zip(pings, states, strict=True))
+        needed = {"keys", "audit"} | ({"limiter"} if self.settings.admission.limiter_failure == "closed" else set())
+        return Readiness(
+            ready=self.running and any(loaded) and all(dependencies[name] for name in needed),
+            dependencies={name: _state(good) for name, good in dependencies.items()},
+            models={model.name: _state(good) for model, good in zip(models, loaded, strict=True)},
+        )
+
+    async def _warm(self) -> None:
+        """One image through steps 2 to 4 in every worker: imports, tables and the text detector's model are loaded."""
+        model = self.catalog.resolve(None)
+        upload = Upload(_blank_image(), MediaType.PNG)
+        work = Work(upload, FrameSelection(), model, "warm-up", self.settings.ingest, self.settings.deid)
+        await self.workers.warm(prepare, work)
+
+
+def _blank_image() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (64, 64)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+async def _answers(ping: Awaitable[object]) -> bool:
+    try:
+        async with asyncio.timeout(PING_SECONDS):
+            await ping
+    except Exception as error:
+        log.debug("service.not-ready", exc_info=error)
+        return False
+    return True
+
+
+async def _is_true(question: Awaitable[bool]) -> bool:
+    try:
+        async with asyncio.timeout(PING_SECONDS):
+            return await question
+    except TimeoutError:
+        return False
+
+
+def _state(good: bool) -> Literal["ok", "unavailable"]:
+    return "ok" if good else "unavailable"
