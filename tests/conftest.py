@@ -14,9 +14,6 @@ from tests.support.valkey import ValkeyServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 __all__ = ["stack"]
 
 
