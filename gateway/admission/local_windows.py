@@ -8,7 +8,7 @@ share of the limit. When it is back, what was let in meanwhile is reported to it
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.admission.decision import Decision, WindowState
@@ -68,6 +68,7 @@ class LocalWindows:
                 _add(_count(caller, window).buckets, _bucket(window, now), cost)
             if concurrency is not None:
                 caller.leases[claim.lease] = now + claim.lease_seconds
+            states = tuple(replace(state, remaining=state.remaining - cost) for state in states)
         return Decision(plan, states, len(caller.leases), concurrency, admitted, "local")
 
     def refund(self, claim: Claim) -> None:
@@ -124,7 +125,7 @@ class LocalWindows:
         over = used + cost - limit
         if over <= 0:
             oldest = min(count.buckets, default=bucket)
-            return WindowState(window, limit, limit - used - cost, _end(window, oldest) - now)
+            return WindowState(window, limit, limit - used, _end(window, oldest) - now)
         back = float("inf")
         for number in sorted(count.buckets):
             over -= count.buckets[number]

@@ -1,0 +1,402 @@
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import SecretStr
+
+from gateway.admission.decision import LimitReached
+from gateway.admission.limiter import Limiter
+from gateway.admission.plans import Plan, Plans, Window
+from gateway.admission.principal import Principal
+from gateway.errors import LimiterUnavailable, QuotaExceeded
+from gateway.settings import RedisSettings
+from tests.support.valkey import ValkeyServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+MINUTE = Window(name="minute", limit=10, seconds=60)
+DAY = Window(name="day", limit=3, seconds=86400)
+
+
+def caller(plan: str = "plan", key_id: str = "key_a") -> Principal:
+    return Principal(key_id, "owner", "tenant", frozenset(), plan)
+
+
+@asynccontextmanager
+async def limiter_at(server: ValkeyServer, plan: Plan, **options: Any) -> AsyncIterator[Limiter]:
+    # Generous against a busy machine; what a caller waits for when Redis hangs has a test of its own.
+    timeout = options.pop("timeout_seconds", 2.0)
+    settings = RedisSettings(url=SecretStr(server.url), timeout_seconds=timeout)
+    limiter = Limiter(settings, Plans({"plan": plan, "free": Plan()}), **options)
+    try:
+        yield limiter
+    finally:
+        await limiter.close()
+
+
+async def admitted(limiter: Limiter, tries: int, principal: Principal | None = None, cost: int = 1) -> int:
+    count = 0
+    for number in range(tries):
+        try:
+            await limiter.acquire(principal or caller(), f"request-{number}", cost)
+            count += 1
+        except QuotaExceeded:
+            pass
+    return count
+
+
+async def test_a_hundred_at_once_over_four_workers_are_exactly_the_limit(valkey: ValkeyServer) -> None:
+    plan = Plan(windows=(MINUTE,))
+    async with AsyncExitStack() as stack:
+        workers = [await stack.enter_async_context(limiter_at(valkey, plan)) for _ in range(4)]
+        counts = await asyncio.gather(*(admitted(worker, 1) for worker in workers * 25))
+    assert sum(counts) == 10
+
+
+async def test_what_one_window_refuses_is_charged_to_none(valkey: ValkeyServer) -> None:
+    async with limiter_at(valkey, Plan(windows=(MINUTE, DAY))) as limiter:
+        assert await admitted(limiter, 10) == 3
+    with valkey.client() as client:
+        assert client.hget("rl:{key_a}:60", "sum") == client.hget("rl:{key_a}:86400", "sum") == "3"
+
+
+async def test_a_denied_call_costs_nothing_however_often_it_is_made(valkey: ValkeyServer) -> None:
+    plan = Plan(windows=(Window(name="short", limit=2, seconds=0.3),))
+    async with limiter_at(valkey, plan) as limiter, limiter_at(valkey, plan) as other:
+        assert await admitted(limiter, 2) == 2
+        end = time.monotonic() + 0.25
+        while time.monotonic() < end:
+            assert await admitted(other, 1) == 0
+        await asyncio.sleep(0.15)
+        assert await admitted(other, 2) == 2
+
+
+async def test_cost_is_charged_and_a_cost_beyond_the_limit_is_never_let_in(valkey: ValkeyServer) -> None:
+    async with limiter_at(valkey, Plan(windows=(MINUTE,))) as limiter:
+        decision = await limiter.acquire(caller(), "a", cost=7)
+        assert decision.windows[0].remaining == 3
+        with pytest.raises(LimitReached):
+            await limiter.acquire(caller(), "b", cost=4)
+        assert (await limiter.acquire(caller(), "c", cost=3)).windows[0].remaining == 0
+        with pytest.raises(LimitReached, match="ever allows") as refused:
+            await limiter.acquire(caller(key_id="key_b"), "d", cost=11)
+        assert refused.value.retry_after is None
+
+
+async def test_callers_do_not_share_windows(valkey: ValkeyServer) -> None:
+    async with limiter_at(valkey, Plan(windows=(DAY,))) as limiter:
+        assert await admitted(limiter, 5, caller(key_id="key_a")) == 3
+        assert await admitted(limiter, 5, caller(key_id="key_b")) == 3
+
+
+async def test_at_most_so_many_run_at_once_over_all_workers(valkey: ValkeyServer) -> None:
+    plan = Plan(concurrency=3)
+    async with limiter_at(valkey, plan) as one, limiter_at(valkey, plan) as other:
+        assert await admitted(one, 2) == 2
+        assert await admitted(other, 5) == 1
+        with pytest.raises(LimitReached) as refused:
+            await other.acquire(caller(), "x")
+        assert refused.value.members == {"violated-policies": ["inflight"]}
+        await one.release(caller(), "request-0")
+        assert await admitted(other, 5) == 1
+
+
+async def test_a_request_id_chosen_twice_takes_two_leases(valkey: ValkeyServer) -> None:
+    async with limiter_at(valkey, Plan(concurrency=2)) as limiter:
+        await limiter.acquire(caller(), "same")
+        await limiter.acquire(caller(), "same")
+        with pytest.raises(LimitReached):
+            await limiter.acquire(caller(), "same")
+        await limiter.release(caller(), "same")
+        await limiter.acquire(caller(), "same")
+
+
+async def test_releasing_what_was_not_acquired_changes_nothing(valkey: ValkeyServer) -> None:
+    async with limiter_at(valkey, Plan(concurrency=1)) as limiter:
+        await limiter.acquire(caller(), "a")
+        await limiter.release(caller(), "b")
+        await limiter.release(caller(key_id="key_b"), "a")
+        with pytest.raises(LimitReached):
+            await limiter.acquire(caller(), "c")
+
+
+async def test_a_lease_that_is_never_released_ends_by_itself(valkey: ValkeyServer) -> None:
+    plan = Plan(concurrency=1)
+    async with limiter_at(valkey, plan) as one, limiter_at(valkey, plan) as other:
+        await one.acquire(caller(), "a", lease_seconds=0.1)
+        assert await admitted(other, 1) == 0
+        await asyncio.sleep(0.11)
+        assert await admitted(other, 1) == 1
+
+
+async def test_a_caller_cancelled_while_waiting_holds_no_lease(valkey: ValkeyServer) -> None:
+    async with limiter_at(valkey, Plan(concurrency=1)) as limiter:
+        await limiter.ping()
+        for ticks in range(8):  # at whichever point the cancellation falls
+            task = asyncio.create_task(limiter.acquire(caller(), "a"))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            if not task.cancelled():
+                await limiter.release(caller(), "a")
+            await asyncio.gather(*limiter._background)
+        assert (await limiter.acquire(caller(), "b")).running == 1
+
+
+async def test_nothing_that_a_caller_sent_and_no_name_is_stored(valkey: ValkeyServer) -> None:
+    async with limiter_at(valkey, Plan(windows=(MINUTE,), concurrency=5)) as limiter:
+        await limiter.acquire(caller(), "DOE-JANE-19700101")
+        with valkey.client() as client:
+            names = sorted(client.keys())
+            stored = str([client.hgetall(names[0]), client.zrange(names[1], 0, -1)]) + str(names)
+    assert names == ["rl:{key_a}:60", "rl:{key_a}:inflight"]
+    assert "DOE" not in stored
+    assert "owner" not in stored
+
+
+async def test_everything_stored_expires(valkey: ValkeyServer) -> None:
+    async with limiter_at(valkey, Plan(windows=(MINUTE, DAY), concurrency=5)) as limiter:
+        await limiter.acquire(caller(), "a", lease_seconds=30)
+    with valkey.client() as client:
+        life = {name: client.pttl(name) / 1000 for name in client.scan_iter()}
+    assert 59 < life["rl:{key_a}:60"] <= 61.1
+    assert 86390 < life["rl:{key_a}:86400"] <= 90001
+    assert 29 < life["rl:{key_a}:inflight"] <= 60.1
+
+
+async def test_headers_follow_the_draft_on_both_verdicts(valkey: ValkeyServer) -> None:
+    plan = Plan(windows=(MINUTE, DAY), concurrency=8)
+    async with limiter_at(valkey, plan) as limiter, limiter_at(valkey, plan) as fresh:
+        decision = await limiter.acquire(caller(), "a")
+        policy = '"minute";q=10;w=60, "day";q=3;w=86400, "inflight";q=8;qu="concurrent-requests"'
+        headers = dict(decision.headers)
+        assert headers["RateLimit-Policy"] == policy
+        assert re.fullmatch(r'"minute";r=9;t=6[01], "day";r=2;t=\d{5}, "inflight";r=7', headers["RateLimit"])
+
+        await admitted(limiter, 2)
+        for who in (limiter, fresh, fresh):  # refused by the process, by Redis, and by what Redis said before
+            with pytest.raises(LimitReached) as refused:
+                await who.acquire(caller(), "b")
+            headers = dict(refused.value.headers)
+            assert headers["RateLimit-Policy"] == policy
+            match = re.fullmatch(r'"minute";r=7;t=\d+, "day";r=0;t=(\d+), "inflight";r=5', headers["RateLimit"])
+            assert match is not None
+            assert refused.value.retry_after is not None
+            assert int(match[1]) <= math.ceil(refused.value.retry_after) <= int(match[1]) * 1.1 + 1
+            assert refused.value.members == {"violated-policies": ["day"]}
+
+
+async def test_a_plan_without_limits_asks_nobody_and_says_nothing(valkey: ValkeyServer) -> None:
+    async with limiter_at(valkey, Plan(windows=(DAY,))) as limiter:
+        decision = await limiter.acquire(caller("free"), "a")
+        await limiter.release(caller("free"), "a")
+    assert decision.headers == ()
+    with valkey.client() as client:
+        assert client.keys() == []
+
+
+async def test_a_shadow_plan_reports_and_refuses_nothing(valkey: ValkeyServer) -> None:
+    async with limiter_at(valkey, Plan(windows=(DAY,), shadow=True)) as limiter:
+        decisions = [await limiter.acquire(caller(), str(number)) for number in range(5)]
+    assert [decision.violated for decision in decisions] == [(), (), (), ("day",), ("day",)]
+    assert all(decision.admitted for decision in decisions)
+
+
+async def test_a_known_refusal_costs_no_trip(valkey: ValkeyServer) -> None:
+    plan = Plan(windows=(DAY,))
+    async with limiter_at(valkey, plan) as one, limiter_at(valkey, plan) as other:
+        assert await admitted(one, 3) == 3
+        assert await admitted(other, 1) == 0
+        with valkey.client() as client:
+            before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+            assert await admitted(other, 50) == 0
+            assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == before
+
+
+async def test_flushed_scripts_are_loaded_again(valkey: ValkeyServer) -> None:
+    async with limiter_at(valkey, Plan(windows=(MINUTE,))) as limiter:
+        await limiter.acquire(caller(), "a")
+        with valkey.client() as client:
+            client.script_flush()
+        decision = await limiter.acquire(caller(), "b")
+    assert (decision.source, decision.windows[0].remaining) == ("shared", 8)
+
+
+async def test_a_redis_that_comes_back_empty_reopens_nothing_for_the_one_who_filled_it(valkey: ValkeyServer) -> None:
+    async with limiter_at(valkey, Plan(windows=(DAY,))) as limiter:
+        assert await admitted(limiter, 3) == 3
+        with valkey.client() as client:
+            client.flushall()
+        assert await admitted(limiter, 3) == 0
+
+
+async def test_a_clock_that_went_back_reopens_nothing_and_heals_within_one_window(valkey: ValkeyServer) -> None:
+    window = Window(name="short", limit=3, seconds=0.5)
+    plan = Plan(windows=(window,))
+    key = "rl:{key_a}:0.5"
+    async with limiter_at(valkey, plan) as limiter, limiter_at(valkey, plan) as fresh:
+        assert await admitted(limiter, 3) == 3
+        with valkey.client() as client:  # the charges as a server would have left them whose clock was an hour ahead
+            stored = client.hgetall(key)
+            ahead = 3600 * 1_000_000 // window.bucket_us
+            ring = window.buckets + 1
+            slots = {int(slot): charge for slot, charge in stored.items() if slot.isdigit()}
+            client.delete(key)
+            moved = {str((slot + ahead) % ring): charge for slot, charge in slots.items()}
+            moved |= {name: int(stored[name]) + ahead for name in ("new", "old")} | {"sum": stored["sum"]}
+            client.hset(key, mapping=moved)
+            client.pexpire(key, 3_600_000)
+        assert await admitted(fresh, 1) == 0
+        with valkey.client() as client:
+            assert client.hget(key, "sum") == "3"
+            assert client.pttl(key) <= 510
+        await asyncio.sleep(0.52)
+        assert await admitted(fresh, 5) == 3
+
+
+@pytest.fixture
+def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory(prefix="cordon-", dir="/tmp") as folder:
+        server = ValkeyServer(Path(folder)).start()
+        yield server
+        server.stop()
+
+
+async def until(condition: Callable[[], Any], seconds: float = 5) -> None:
+    end = time.monotonic() + seconds
+    while not await condition():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.05)
+
+
+async def test_while_redis_is_away_each_worker_admits_its_share(own_valkey: ValkeyServer) -> None:
+    plan = Plan(windows=(MINUTE, Window(name="hour", limit=100, seconds=3600)), concurrency=9)
+    async with limiter_at(own_valkey, plan, workers=3) as limiter:
+        own_valkey.kill()
+        decision = await limiter.acquire(caller(), "a")
+        assert decision.source == "local"
+        assert dict(decision.headers)["RateLimit-Policy"].startswith('"minute";q=3;w=60, "hour";q=33;w=3600')
+        assert await admitted(limiter, 20) == 2
+        with pytest.raises(LimiterUnavailable):
+            await limiter.ping()
+
+
+async def test_a_share_is_at_least_one(own_valkey: ValkeyServer) -> None:
+    async with limiter_at(own_valkey, Plan(windows=(DAY,)), workers=8) as limiter:
+        own_valkey.kill()
+        assert await admitted(limiter, 5) == 1
+
+
+async def test_one_worker_never_admits_more_than_the_limit_though_redis_goes_and_comes(
+    own_valkey: ValkeyServer,
+) -> None:
+    async with limiter_at(own_valkey, Plan(windows=(MINUTE,))) as limiter:
+        count = await admitted(limiter, 4)
+        own_valkey.kill()
+        count += await admitted(limiter, 4)
+        own_valkey.start()
+        await until(lambda: _shared(limiter))
+        count += await admitted(limiter, 20)
+    assert count == 10
+
+
+async def _shared(limiter: Limiter) -> bool:
+    await limiter.acquire(caller(key_id=f"key_{time.monotonic_ns()}"), "probe")
+    return not limiter.degraded
+
+
+async def test_what_was_let_in_while_redis_was_away_is_told_to_it(own_valkey: ValkeyServer) -> None:
+    plan = Plan(windows=(MINUTE,))
+    async with limiter_at(own_valkey, plan) as limiter, limiter_at(own_valkey, plan) as other:
+        own_valkey.kill()
+        assert await admitted(limiter, 6) == 6
+        own_valkey.start()
+        await until(lambda: _shared(limiter))
+        assert await admitted(limiter, 1) == 1
+        assert await admitted(other, 20) == 3
+
+
+async def test_redis_back_is_shared_again_within_two_seconds(own_valkey: ValkeyServer) -> None:
+    async with limiter_at(own_valkey, Plan(windows=(MINUTE,))) as limiter:
+        await limiter.acquire(caller(), "a")
+        own_valkey.kill()
+        for number in range(10):
+            await limiter.acquire(caller(key_id=f"key_{number}"), "b")
+        assert limiter.degraded
+        own_valkey.start()
+        began = time.monotonic()
+        await until(lambda: _shared(limiter))
+        assert time.monotonic() - began < 3
+
+
+async def test_closed_refuses_while_redis_is_away(own_valkey: ValkeyServer) -> None:
+    async with limiter_at(own_valkey, Plan(windows=(MINUTE,)), failure="closed") as limiter:
+        own_valkey.kill()
+        for number in range(8):
+            with pytest.raises(LimiterUnavailable) as refused:
+                await limiter.acquire(caller(), str(number))
+            assert refused.value.retry_after is not None
+        own_valkey.start()
+        await until(lambda: _answers(limiter))
+        assert await admitted(limiter, 20) == 9  # one was spent to see that it answers
+
+
+async def _answers(limiter: Limiter) -> bool:
+    try:
+        await limiter.acquire(caller(), "probe")
+    except LimiterUnavailable:
+        return False
+    return True
+
+
+async def test_open_lets_all_in_while_redis_is_away(own_valkey: ValkeyServer) -> None:
+    async with limiter_at(own_valkey, Plan(windows=(DAY,), concurrency=1), failure="open") as limiter:
+        own_valkey.kill()
+        assert await admitted(limiter, 20) == 20
+
+
+async def test_releasing_while_redis_is_away_raises_nothing(own_valkey: ValkeyServer) -> None:
+    async with limiter_at(own_valkey, Plan(concurrency=1)) as limiter:
+        await limiter.acquire(caller(), "a")
+        own_valkey.kill()
+        await limiter.release(caller(), "a")
+        assert (await limiter.acquire(caller(), "b")).source == "local"
+
+
+async def test_a_redis_that_hangs_costs_a_short_wait_and_then_none(valkey: ValkeyServer) -> None:
+    async with limiter_at(valkey, Plan(windows=(MINUTE,)), timeout_seconds=0.05) as limiter:
+        with valkey.client() as client:
+            client.client_pause(1500, all=True)
+            waits = []
+            for number in range(12):
+                began = time.monotonic()
+                await limiter.acquire(caller(key_id=f"key_{number}"), "a")
+                waits.append(time.monotonic() - began)
+            client.client_unpause()
+    assert limiter.degraded
+    assert max(waits) < 0.5
+    assert sum(waits[5:]) < 0.5
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "nonsense"])
+def test_a_url_of_another_kind_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="scheme"):
+        Limiter(RedisSettings(url=SecretStr(url)), Plans({"plan": Plan()}))
+
+
+@pytest.mark.parametrize("url", ["redis://u:p@127.0.0.1:1/0", "rediss://127.0.0.1:1", "unix:///tmp/none.sock?db=1"])
+async def test_the_url_forms_of_redis_are_taken(url: str) -> None:
+    limiter = Limiter(RedisSettings(url=SecretStr(url)), Plans({"plan": Plan(windows=(DAY,))}))
+    assert (await limiter.acquire(caller(), "a")).source == "local"
+    await limiter.close()
