@@ -110,7 +110,7 @@ def test_every_configuration_batches_bounds_its_queue_and_warms_up(name: str) ->
     assert batching.max_queue_delay_microseconds == 1000
     policy = batching.default_queue_policy
     assert policy.TimeoutAction.Name(policy.timeout_action) == "REJECT"
-    assert 0 < policy.default_timeout_microseconds <= 5_000_000
+    assert 0 < policy.default_timeout_microseconds <= 10_000_000
     assert policy.allow_timeout_override
     assert policy.max_queue_size >= config.max_batch_size
     assert {sample.batch_size for sample in config.model_warmup} == {1, config.max_batch_size}
