@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import keys, model
+from gateway.cli.demo import demo
 from gateway.cli.local import use_local_state
 from gateway.cli.serve import serve
 from gateway.cli.settings import settings
@@ -19,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
-    pretty_exceptions_show_locals=False,  # locals may hold keys
+    pretty_exceptions_enable=False,  # a plain traceback suits a log, and shows no locals: they may hold keys
     context_settings={"help_option_names": ["-h", "--help"]},
     help="A hardened gateway between hospitals and their image models: admit, de-identify, infer, prove.",
     epilog="Examples:\n\n"
@@ -45,6 +46,7 @@ def _main(
 
 
 app.command(epilog="Examples:\n\ncordon up\n\ncordon up --port 0 --state /var/lib/cordon --workers 2")(up)
+app.command(epilog="Example:\n\ncordon demo")(demo)
 app.command(epilog="Example:\n\nTRITON_URL=triton:8001 cordon serve --host 0.0.0.0 --workers 4")(serve)
 app.command(epilog="Example:\n\ncordon settings > .env")(settings)
 app.add_typer(keys.app, name="keys")
