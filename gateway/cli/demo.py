@@ -41,8 +41,9 @@ def demo(
     try:
         with tempfile.TemporaryDirectory(prefix="cordon-demo-") as folder:
             temporary = StateFolder(Path(folder), cache=StateFolder(state).cache)
-            options = {"triton": triton, "host": "127.0.0.1", "port": 0, "workers": 1, "drain": 5.0}
-            with running(console, temporary, **options) as everything:
+            with running(
+                console, temporary, triton=triton, host="127.0.0.1", port=0, workers=1, drain=5.0
+            ) as everything:
                 passed = _show(console, everything)
     except Stopped:
         raise typer.Exit(130) from None

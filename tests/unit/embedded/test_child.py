@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,29 +9,13 @@ import pytest
 
 from gateway.embedded.child import Child
 from gateway.embedded.errors import StartFailed
+from tests.support.processes import alive, within
 
 ENVIRONMENT = {"PATH": os.defpath}
 
 
 def start(tmp_path: Path, script: str) -> Child:
     return Child("The child", ["/bin/sh", "-c", script], log=tmp_path / "log", environment=ENVIRONMENT)
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs; a zombie that nobody reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def within(seconds: float, holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def written(path: Path) -> Callable[[], bool]:
