@@ -155,6 +155,24 @@ class AuditSettings(_Concern):
 
     chain_key: SecretStr = Field(SecretStr(""), description="Secret of the hash chain; 32 bytes or more")
     timeout_seconds: float = Field(2.0, gt=0, description="Longest wait for a record to be durable")
+    queue_size: int = Field(10_000, ge=1, description="Most events that wait for the store, a process; then 503")
+    signing_key: SecretStr = Field(
+        SecretStr(""), description="Secret of the checkpoints' signatures; empty: derived from the chain key"
+    )
+    checkpoint_every: int = Field(1000, ge=1, description="Records after which a checkpoint is signed")
+    checkpoint_seconds: float = Field(10.0, gt=0, description="Longest a record may wait for a checkpoint over it")
+    checkpoint_file: str = Field(
+        "", description="Second place of the checkpoints; empty: beside a SQLite file, and always a line in the log"
+    )
+
+    @model_validator(mode="after")
+    def _signing_key_fits(self) -> Self:
+        signing = self.signing_key.get_secret_value()
+        if signing and len(signing.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"AUDIT_SIGNING_KEY needs {MIN_SECRET_BYTES} bytes or more, or none")
+        if signing and signing == self.chain_key.get_secret_value():
+            raise ValueError("AUDIT_SIGNING_KEY must differ from AUDIT_CHAIN_KEY")
+        return self
 
 
 class LogSettings(_Concern):

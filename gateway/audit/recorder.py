@@ -1,0 +1,233 @@
+"""Step 7 of 7: puts events on record, durably, many in one transaction.
+
+One task writes. It waits for the first event, takes the chain's end, and only then empties the queue into one
+transaction: while the disk is busy with one batch, the next gathers. An event's fate is always one of these:
+
+    record() returns                 it is on record, durably, once
+    record() raises AuditUnavailable it is not on record and never will be; or, if the store had been asked to commit it
+                                     and did not answer in time, it is there once or not at all. Never twice.
+    the caller is cancelled          it is written as if the caller still waited, however long the store is away;
+                                     what close() cannot write is counted in the log
+
+A commit whose answer was lost is looked up, not guessed: the next transaction asks, holding the chain's end, whether
+the very record (number and hash) is there. If not, what is still waited for is linked anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from gateway.audit.chain import EMPTY
+from gateway.audit.events import fields_of
+from gateway.audit.sealer import Sealer
+from gateway.audit.store import AuditStore
+from gateway.errors import AuditUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from gateway.audit.chain import Record
+    from gateway.audit.events import AuditEvent
+    from gateway.audit.store import Tail
+    from gateway.settings import AuditSettings
+
+log = structlog.get_logger(__name__)
+
+MAX_BATCH = 1000
+"""Most events of one transaction: it bounds how long one process holds the chain's end."""
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 0.5
+
+
+@dataclass(eq=False, slots=True)
+class _Entry:
+    """An event on its way. ``fields`` is None for a ping, which goes the whole way but for the insert."""
+
+    fields: Mapping[str, Any] | None
+    done: asyncio.Future[None]
+    given_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """A batch that the store was asked to keep and has not confirmed."""
+
+    batch: Sequence[_Entry]
+    records: Sequence[Record]
+
+
+class Recorder:
+    """The one way onto the record for the whole process.
+
+    Args:
+        engine: Of ``gateway.database``; whoever made it closes it.
+        settings: The chain's key, the time limit, the checkpoints.
+    """
+
+    def __init__(self, engine: AsyncEngine, settings: AuditSettings) -> None:
+        self._store = AuditStore(engine, settings.chain_key.get_secret_value().encode())
+        self._sealer = Sealer(engine, settings)
+        self._timeout = settings.timeout_seconds
+        self._room = settings.queue_size
+        self._queue: dict[_Entry, None] = {}  # ordered, and an entry can be taken out at once
+        self._doubt: _Doubt | None = None
+        self._head = EMPTY
+        self._wake = asyncio.Event()
+        self._open = False
+        self._writer: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to write.
+
+        Raises:
+            AuditUnavailable: The store cannot be appended to.
+        """
+        self._open = True
+        self._writer = asyncio.create_task(self._write(), name="audit-writer")
+        self._sealer.start()
+        try:
+            await self.ping()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def record(self, event: AuditEvent) -> None:
+        """Put an event on record; durable on return.
+
+        Raises:
+            AuditUnavailable: It could not be, in time. See the module for what that means for the event.
+            UnfitEvent: It must not be: a defect of the code that made it.
+        """
+        await self._wait_for(fields_of(event))
+
+    async def ping(self) -> None:
+        """Go the whole way of an event, through the queue and the store's write lock, and put nothing on record.
+
+        Raises:
+            AuditUnavailable: The store cannot be appended to.
+        """
+        await self._wait_for(None)
+
+    async def close(self) -> None:
+        """Take no more, write what waits, stop. Takes no longer than about twice the time limit of a record."""
+        self._open = False
+        self._wake.set()
+        if self._writer is not None:
+            await asyncio.wait([self._writer], timeout=self._timeout)
+            self._writer.cancel()
+            await asyncio.wait([self._writer], timeout=self._timeout)
+            self._writer = None
+        self._fail_the_rest()
+        await self._sealer.close()
+        await self._store.close()
+
+    async def _wait_for(self, fields: Mapping[str, Any] | None) -> None:
+        if not self._open:
+            raise AuditUnavailable("The audit log is not open")
+        if len(self._queue) >= self._room:
+            raise AuditUnavailable("Too many events wait for the audit store", retry_after=1.0)
+        entry = _Entry(fields, asyncio.get_running_loop().create_future())
+        self._queue[entry] = None
+        self._wake.set()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await asyncio.shield(entry.done)
+        except TimeoutError:
+            if entry.done.done() and entry.done.exception() is None:
+                return  # it was confirmed in the very moment
+            entry.given_up = True
+            self._queue.pop(entry, None)
+            raise _unavailable() from None
+
+    async def _write(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while self._open or self._queue or self._doubt:
+            if not self._queue and self._doubt is None:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            try:
+                # Those who wait have their own time limit; this one is for a connection that hangs for good.
+                async with asyncio.timeout(2 * self._timeout):
+                    await self._append()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the writer must live; a retry loses nothing
+                if pause == _FIRST_PAUSE_SECONDS:
+                    self._say_failed(error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            else:
+                if pause != _FIRST_PAUSE_SECONDS:
+                    log.info("audit.store_recovered")
+                pause = _FIRST_PAUSE_SECONDS
+
+    def _say_failed(self, error: Exception) -> None:
+        log.error("audit.store_failed", error=_named(error), waiting=len(self._queue))
+
+    async def _append(self) -> None:
+        async with self._store.appending() as tail:
+            await self._resolve(tail)
+            if tail.head.seq < self._head.seq:
+                log.error("audit.tail_missing", stored=tail.head.seq, written=self._head.seq)
+                self._sealer.keep(self._head)  # signed evidence that there was more
+            batch = self._take()
+            events = [entry.fields for entry in batch if entry.fields is not None]
+            records = tail.link(events)
+            self._doubt = _Doubt(batch, records)
+            await tail.insert(records)
+        self._confirm()
+
+    async def _resolve(self, tail: Tail) -> None:
+        if self._doubt is None:
+            return
+        if self._doubt.records and await tail.holds(self._doubt.records[-1]):
+            self._confirm()
+            return
+        again = [entry for entry in self._doubt.batch if not entry.given_up]
+        self._queue = dict.fromkeys([*again, *self._queue])
+        self._doubt = None
+
+    def _take(self) -> list[_Entry]:
+        batch = list(islice(self._queue, MAX_BATCH))
+        for entry in batch:
+            del self._queue[entry]
+        return batch
+
+    def _confirm(self) -> None:
+        assert self._doubt is not None
+        doubt, self._doubt = self._doubt, None
+        if doubt.records:
+            self._head = doubt.records[-1].head
+            self._sealer.note(self._head)
+        for entry in doubt.batch:
+            if not entry.done.done():
+                entry.done.set_result(None)
+
+    def _fail_the_rest(self) -> None:
+        doubtful = list(self._doubt.batch) if self._doubt else []
+        rest = [entry for entry in [*doubtful, *self._queue] if not entry.given_up]
+        lost = sum(entry.fields is not None for entry in rest)
+        if lost:
+            log.error("audit.lost", events=lost, of_these_in_doubt=len(doubtful))
+        for entry in rest:
+            entry.done.set_exception(_unavailable())
+            entry.done.exception()  # looked at: nobody may be waiting any more
+        self._queue.clear()
+        self._doubt = None
+
+
+def _unavailable() -> AuditUnavailable:
+    return AuditUnavailable("The audit store did not confirm the record in time")
+
+
+def _named(error: Exception) -> str:
+    """The error's type and the database's code for it. Never its text: that holds the statement's values."""
+    original = error.orig if isinstance(error, DBAPIError) else None
+    code = getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None)
+    return f"{type(error).__name__} {code}" if code else type(error).__name__

@@ -1,0 +1,134 @@
+"""Step 7 of 7: signs a checkpoint every N records or T seconds, and puts it in two places and in the log.
+
+What is signed is the head that this process itself wrote, not what the table says its end is: a cut made before the
+checkpoint is found too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy import insert
+from sqlalchemy.exc import IntegrityError
+
+from gateway.audit.chain import EMPTY, Head
+from gateway.audit.checkpoints import Checkpoint, Signer
+from gateway.audit.tables import audit_checkpoints
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from gateway.settings import AuditSettings
+
+log = structlog.get_logger(__name__)
+
+
+class Sealer:
+    """One task that signs while others write.
+
+    Args:
+        engine: Of ``gateway.database``; whoever made it closes it.
+        settings: When, with which key, and where to.
+    """
+
+    def __init__(self, engine: AsyncEngine, settings: AuditSettings) -> None:
+        self._engine = engine
+        self._signer = Signer.of(settings)
+        self._file = checkpoint_path(engine.url, settings)
+        self._every = settings.checkpoint_every
+        self._seconds = settings.checkpoint_seconds
+        self._timeout = settings.timeout_seconds
+        self._due: dict[int, Head] = {}
+        self._head = EMPTY
+        self._sealed = 0
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run(), name="audit-sealer")
+
+    def note(self, head: Head) -> None:
+        """The log now ends with this record, which this process wrote."""
+        self._head = head
+        if head.seq - self._sealed >= self._every:
+            self._wake.set()
+
+    def keep(self, head: Head) -> None:
+        """Sign this one whatever comes after it: it was written, and is gone."""
+        self._due[head.seq] = head
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Sign the last head, if it is not yet; stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+            await self._seal()
+
+    async def _run(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds):
+                    await self._wake.wait()
+            self._wake.clear()
+            await self._seal()
+
+    async def _seal(self) -> None:
+        if self._head.seq != self._sealed:
+            self._due[self._head.seq] = self._head
+        for head in list(self._due.values()):
+            checkpoint = self._signer.sign(head, datetime.now(UTC))
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._put(checkpoint)
+            except Exception as error:  # noqa: BLE001 - it stays due; the records themselves are safe
+                failed = type(error).__name__  # its text may hold a path or the database's URL
+            else:
+                del self._due[head.seq]
+                self._sealed = head.seq
+                continue
+            log.error("audit.checkpoint_failed", size=head.seq, error=failed)
+            return
+
+    async def _put(self, checkpoint: Checkpoint) -> None:
+        with suppress(IntegrityError):  # one of this size is there: of a tail that was cut and grew again
+            async with self._engine.begin() as connection:
+                await connection.execute(insert(audit_checkpoints).values(asdict(checkpoint)))
+        if self._file is not None:
+            await asyncio.to_thread(append_line, self._file, checkpoint.line())
+        log.info("audit.checkpoint", **asdict(checkpoint))
+
+
+def checkpoint_path(url: URL, settings: AuditSettings) -> Path | None:
+    """The file of the checkpoints: the one that is set, or else one beside a SQLite file."""
+    if settings.checkpoint_file:
+        return Path(settings.checkpoint_file)
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        return Path(url.database + ".checkpoints")
+    return None
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line, durably; processes may do so at the same time. The file is its owner's alone.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        # One call: O_APPEND makes it one piece (POSIX write, "atomic append").
+        if os.write(descriptor, line) != len(line):
+            raise OSError("the line was cut short")
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,173 @@
+"""Step 7 of 7: the chain in SQL. Any number of processes and nodes append to it, and it never forks.
+
+An append is one transaction: take the write lock (SQLite ``BEGIN IMMEDIATE``, PostgreSQL an advisory lock), read the
+head, link, insert, commit. The primary key is a second guard: two records cannot have one number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import insert, select, text
+
+from gateway.audit.chain import EMPTY, Head, Record, link
+from gateway.audit.events import fields_of
+from gateway.audit.search import Page, matching
+from gateway.audit.tables import audit, row_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from gateway.audit.events import AuditEvent
+    from gateway.audit.search import Filters
+
+_ADVISORY_LOCK = 0x6175646974  # "audit"; any number that nothing else in the database locks
+_TAKE_LOCK = {
+    "sqlite": text("BEGIN IMMEDIATE"),
+    # synchronous_commit: a role may have it off by default, and then a commit returns before it is durable.
+    "postgresql": text(
+        "SELECT set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '2s', true),"
+        f" pg_advisory_xact_lock({_ADVISORY_LOCK})"
+    ),
+}
+_HEAD = select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)
+_RECORD = select(audit.c.seq, audit.c.body, audit.c.prev, audit.c.hash)
+
+
+class AuditStore:
+    """The table of records.
+
+    Its methods raise what SQLAlchemy and the driver raise: ``recorder.py`` and ``reader.py`` turn that into the one
+    error that a caller is told.
+
+    Args:
+        engine: Of ``gateway.database``; whoever made it closes it.
+        key: The chain's secret.
+        now: The clock, in UTC.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, key: bytes, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._engine = engine
+        self._key = key
+        self._now = now
+        self._turn = asyncio.Lock()
+        self._connection: AsyncConnection | None = None
+
+    async def append(self, events: Sequence[AuditEvent]) -> list[Record]:
+        """Put events on record, all or none; durable on return.
+
+        Raises:
+            UnfitEvent: One of them must not be recorded.
+        """
+        fields = [fields_of(event) for event in events]
+        async with self.appending() as tail:
+            records = tail.link(fields)
+            await tail.insert(records)
+        return records
+
+    @asynccontextmanager
+    async def appending(self) -> AsyncIterator[Tail]:
+        """Hold the chain's end, alone among all processes, until the block is left; then commit.
+
+        Whatever is raised in the block or by the commit, the connection is given up: nothing half done is left on it.
+        """
+        async with self._turn:
+            connection = self._connection = self._connection or await self._engine.connect()
+            try:
+                await connection.execute(_TAKE_LOCK[self._engine.dialect.name])
+                yield Tail(connection, await _head(connection), self._key, self._now)
+                await connection.commit()
+            except BaseException:
+                await self._drop()
+                raise
+
+    async def head(self) -> Head:
+        """The chain's end."""
+        async with self._engine.connect() as connection:
+            return await _head(connection)
+
+    async def read(self, after_seq: int = 0, limit: int = 1000) -> list[Record]:
+        """Records in the order of the chain, those after ``after_seq``."""
+        query = _RECORD.where(audit.c.seq > after_seq).order_by(audit.c.seq).limit(limit)
+        async with self._engine.connect() as connection:
+            return [_record(row) for row in await connection.execute(query)]
+
+    async def find(self, filters: Filters, cursor: int | None = None, limit: int = 100) -> Page:
+        """The newest records that match; with ``cursor`` of the page before, those after it.
+
+        Records that are added meanwhile do not shift the pages.
+        """
+        query = _RECORD.where(*matching(filters))
+        if cursor is not None:
+            query = query.where(audit.c.seq < cursor)
+        query = query.order_by(audit.c.seq.desc()).limit(limit + 1)
+        async with self._engine.connect() as connection:
+            records = [_record(row) for row in await connection.execute(query)]
+        more = len(records) > limit
+        return Page(tuple(records[:limit]), records[limit - 1].seq if more else None)
+
+    async def close(self) -> None:
+        """Give up the connection that appends go over."""
+        async with self._turn:
+            await self._drop()
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # A connection in doubt may fail at anything; nothing of it is used again.
+            with suppress(Exception):
+                await connection.invalidate()
+            with suppress(Exception):
+                await connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The chain's end, held: what may be done while no other process appends."""
+
+    _connection: AsyncConnection
+    head: Head
+    _key: bytes
+    _now: Callable[[], datetime]
+
+    def link(self, events: Sequence[Mapping[str, Any]]) -> list[Record]:
+        """The records that these events' fields become, once inserted."""
+        records: list[Record] = []
+        head, now = self.head, self._now()
+        for fields in events:
+            records.append(link(self._key, fields, head, now))
+            head = records[-1].head
+        return records
+
+    async def insert(self, records: Sequence[Record]) -> None:
+        """Add them; durable when the block is left."""
+        if records:
+            await self._connection.execute(insert(audit), [row_of(record) for record in records])
+
+    async def holds(self, record: Record) -> bool:
+        """Whether this very record is in the chain."""
+        found = await self._connection.execute(select(audit.c.hash).where(audit.c.seq == record.seq))
+        return found.scalar_one_or_none() == record.hash
+
+
+async def _head(connection: AsyncConnection) -> Head:
+    row = (await connection.execute(_HEAD)).one_or_none()
+    return Head(row.seq, row.hash) if row else EMPTY
+
+
+def _record(row: Row[int, str, str, str]) -> Record:
+    try:
+        fields = orjson.loads(row.body)
+    except ValueError:
+        fields = {}  # someone changed it; saying so is verification's part
+    return Record(row.seq, row.body, row.prev, row.hash, fields)
