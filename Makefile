@@ -22,6 +22,10 @@ help: ## This list
 .PHONY: install
 install: .venv/.installed .triton/.installed ## Make .venv (with the cordon command) and .triton (the model server)
 
+.PHONY: doctor
+doctor: install ## Say whether this machine can run everything
+	@$(CORDON) doctor
+
 .PHONY: run
 run: install ## Start everything on this machine and stay up (cordon up)
 	@$(CORDON) up
@@ -89,3 +93,4 @@ endif
 	@.triton/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
 		-r $(TRITON_REQUIREMENTS).txt
 	@touch $@
+	@test ! -x $(CORDON) || $(CORDON) doctor || true

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -16,14 +16,16 @@ from gateway.cli.running import Stopped, running
 from gateway.cli.steps import step
 from gateway.cli.up import DEFAULT_STATE, StateOption, TritonOption
 from gateway.embedded.errors import StackError
-from gateway.embedded.samples import Sample, all_samples
 from gateway.embedded.state import StateFolder
 from gateway.embedded.triton_environment import DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import httpx
+
     from gateway.cli.running import Running
+    from gateway.embedded.samples import Sample
 
 _TIMEOUT_SECONDS = 30.0
 
@@ -54,6 +56,11 @@ def demo(
 
 
 def _show(console: Console, everything: Running) -> bool:
+    # Imported while the servers are up already: pydicom takes a second, and httpx is in the extra "embedded".
+    import httpx  # noqa: PLC0415
+
+    from gateway.embedded.samples import all_samples  # noqa: PLC0415
+
     samples = all_samples()
     assert everything.first_key is not None  # the folder is new
     headers = {"X-API-Key": everything.first_key}
@@ -61,7 +68,7 @@ def _show(console: Console, everything: Running) -> bool:
         with step(console, "Sending four images", "Four images were answered"):
             answers = [_send(client, sample) for sample in samples]
         console.print(_table(samples, answers))
-        good = all(answer.status_code == httpx.codes.OK for answer in answers)
+        good = all(answer.status_code == HTTPStatus.OK for answer in answers)
         good &= _show_traces(console, everything.stack.state, samples, answers)
         return good & _show_audit(console, client)
 
@@ -85,7 +92,7 @@ def _table(samples: Iterable[Sample], answers: Iterable[httpx.Response]) -> Tabl
     table.add_column("Latency", justify="right")
     for sample, answer in zip(samples, answers, strict=True):
         body: dict[str, Any] = answer.json()
-        if answer.status_code != httpx.codes.OK:
+        if answer.status_code != HTTPStatus.OK:
             table.add_row(sample.name, f"[red]{answer.status_code} {body['title']}[/red]", "", body["detail"], "", "")
             continue
         report = body["deidentification"]
@@ -122,7 +129,7 @@ def _show_traces(
 def _show_audit(console: Console, client: httpx.Client) -> bool:
     answer = client.get("/v1/admin/audit/verify")
     body = answer.json()
-    good = answer.status_code == httpx.codes.OK
+    good = answer.status_code == HTTPStatus.OK
     console.print(f"{_mark(good)} audit chain: {body}", highlight=False)
     return good
 

@@ -16,17 +16,16 @@ from rich.table import Table
 
 from gateway.admission.access import AccessPolicy
 from gateway.admission.key_record import KeyRecord, NewKey
-from gateway.admission.key_store import KeyStore
 from gateway.admission.keys import KeyMaker
 from gateway.admission.plans import Plans
 from gateway.cli.errors import explain_settings, fail
-from gateway.database import create_engine
 from gateway.errors import GatewayError, InvalidParameter
-from gateway.migrations import migrate
 from gateway.settings import AdmissionSettings, DatabaseSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
+
+    from gateway.admission.key_store import KeyStore
 
 Answer = TypeVar("Answer")
 
@@ -175,6 +174,11 @@ def _settings() -> AdmissionSettings:
 
 @asynccontextmanager
 async def _store(settings: AdmissionSettings) -> AsyncIterator[KeyStore]:
+    # SQLAlchemy and Alembic take a second or two to import: only the commands that need them wait for that.
+    from gateway.admission.key_store import KeyStore  # noqa: PLC0415
+    from gateway.database import create_engine  # noqa: PLC0415
+    from gateway.migrations import migrate  # noqa: PLC0415
+
     engine = create_engine(DatabaseSettings())
     try:
         await migrate(engine)

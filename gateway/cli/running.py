@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from gateway.cli.serve import listen
 from gateway.cli.steps import step
-from gateway.embedded.first_key import issue_first_key
 from gateway.embedded.stack import Stack
 
 if TYPE_CHECKING:
@@ -62,6 +61,9 @@ def running(
             address, bound = listener.getsockname()[:2]
             with step(console, "Starting Valkey, Triton and the gateway", "Valkey and Triton are ready"):
                 stack.start()
+                # SQLAlchemy takes a second or two to import: the servers start meanwhile.
+                from gateway.embedded.first_key import issue_first_key  # noqa: PLC0415
+
                 first_key = issue_first_key(stack.variables())
                 stack.start_gateway(listener, {"HTTP_WORKERS": str(workers), "HTTP_DRAIN_SECONDS": str(drain)})
                 stack.wait_ready()

@@ -9,12 +9,9 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-import uvicorn
 from pydantic import ValidationError
 from rich.console import Console
-from uvicorn.supervisors import Multiprocess
 
-from gateway.api.head_limit import BoundedHeadProtocol
 from gateway.cli.errors import explain_settings, fail
 from gateway.embedded.child import die_with_parent
 from gateway.settings import Settings
@@ -79,6 +76,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 def run(http: HttpSettings, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, then let running requests end."""
+    import uvicorn  # noqa: PLC0415 - not needed by the commands that do not serve
+    from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
+
+    from gateway.api.head_limit import BoundedHeadProtocol  # noqa: PLC0415
+
     config = uvicorn.Config(
         "gateway.cli.serve:worker_application",
         factory=True,

@@ -13,7 +13,6 @@ from rich.console import Console
 from gateway.cli.errors import fail
 from gateway.cli.running import Stopped, running
 from gateway.embedded.errors import StackError
-from gateway.embedded.samples import write_samples
 from gateway.embedded.state import StateFolder
 from gateway.embedded.triton_environment import DEFAULT_ENVIRONMENT
 
@@ -61,6 +60,8 @@ def up(
 
 
 def _greet(console: Console, everything: Running, state: Path) -> None:
+    from gateway.embedded.samples import write_samples  # noqa: PLC0415 - pydicom takes a second to import
+
     single, multi, *_ = write_samples(everything.stack.state.samples)
     predict = f"{everything.url}/v1/predict"
 
