@@ -112,8 +112,16 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
             Middleware(RecordingMiddleware, recorder=services.recorder),
         ],
     )
+    app.state.services = services
     app.state.parts = Parts(
-        pipeline=pipeline, catalog=catalog, keys=services.key_store, access=access, plans=plans, health=services
+        pipeline=pipeline,
+        catalog=catalog,
+        keys=services.key_store,
+        access=access,
+        plans=plans,
+        health=services,
+        recorder=services.recorder,
+        gate=gate,
     )
     problems.install(app)
     docs.describe(app, access)

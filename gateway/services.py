@@ -71,7 +71,9 @@ class Services:
             await self.recorder.start()
             checked = await asyncio.to_thread(self.catalog.verify_weights)
             await self._warm()
-        except BaseException:
+        except BaseException as error:
+            # A ValueError is ours and says what to mend; a library's message may hold a URL with its password.
+            log.exception("service.start-failed", reason=str(error) if type(error) is ValueError else "")
             await self.close()
             raise
         self.running = True

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from gateway.admission.access import AccessPolicy
     from gateway.admission.key_store import KeyStore
     from gateway.admission.plans import Plans
+    from gateway.api.admission import Gate
+    from gateway.audit.recorder import Recorder
     from gateway.catalog import ModelCatalog
     from gateway.pipeline import Pipeline
 
@@ -50,6 +52,8 @@ class Parts:
     access: AccessPolicy
     plans: Plans
     health: Health
+    recorder: Recorder
+    gate: Gate
 
 
 def _parts(request: Request) -> Parts:

@@ -32,7 +32,7 @@ WITHHELD = "\N{HORIZONTAL ELLIPSIS}"
 
 # uvicorn configures these itself before it loads the application; its access line holds the raw path and query.
 _UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.asgi")
-_SILENT = ("uvicorn.access", "python_multipart", "PIL", "pydicom")
+_SILENT = ("python_multipart", "PIL", "pydicom")
 
 
 def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
@@ -71,6 +71,8 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> No
         library = logging.getLogger(name)
         library.handlers, library.propagate = [], True
         library.setLevel(logging.INFO)  # below it, uvicorn prints addresses and paths
+    access = logging.getLogger("uvicorn.access")
+    access.handlers, access.propagate = [], False  # uvicorn asks whether there is a handler, and formats nothing if not
     for name in _SILENT:
         library = logging.getLogger(name)
         library.handlers, library.propagate = [logging.NullHandler()], False
@@ -92,6 +94,8 @@ def _template(record: logging.LogRecord, args: Any) -> str:
     """What is shown of a foreign line: the template with its numbers, or that there was one."""
     if record.name.split(".")[0] not in SHOWN_LIBRARIES or not isinstance(record.msg, str):
         return f"a line withheld, from {record.module}:{record.lineno}"
+    if "\n" in record.msg:  # a traceback as text, with its message
+        return f"{record.msg.splitlines()[0]} (the rest withheld, from {record.module}:{record.lineno})"
     if not args:
         return record.msg
     try:
