@@ -111,4 +111,4 @@ class SharedWindows:
             async with asyncio.timeout(self._timeout):
                 return await call
         except (RedisError, OSError, TimeoutError) as error:
-            raise RedisAwayError(type(error).__name__) from None
+            raise RedisAwayError(f"{type(error).__name__}: {error}") from None

@@ -13,8 +13,8 @@
 --
 -- KEYS   one hash a window, then the set of leases (member: a lease's random name; score: its deadline)
 -- ARGV   one JSON list (a client spends longer on many arguments than the server on reading one): cost, lease name, lease
---        length in us, concurrency (0 is unbounded), and a list of windows, each a list: limit, length of a sub-bucket in us, n,
---        and what was charged elsewhere while Redis was away
+--        length in us, concurrency (0 is unbounded), and a list of windows, each a list: limit, length of a sub-bucket in
+--        us, n, and what was charged elsewhere while Redis was away
 -- Answer { admitted 0/1, time us, leases held, then for each window: room left, us until room comes back, refused 0/1 }
 --        Room comes back: for a window that refuses, when this cost fits; else when its oldest bucket is over.
 
@@ -36,12 +36,12 @@ local function ring(key, n, first, last)
   return redis.call('HMGET', key, unpack(fields)), fields
 end
 
--- Drop what is over. Returns the sum of what is left and the number of its oldest bucket.
+-- Drop what is over. Returns the sum of what is left and the numbers of its oldest and newest bucket.
 local function expire(key, n, sum, old, new, present)
   local first = present - n
   if new < first then
     redis.call('DEL', key)
-    return 0, present
+    return 0, present, present
   end
   local charges, fields = ring(key, n, old, new)
   local dead = {}
@@ -54,7 +54,7 @@ local function expire(key, n, sum, old, new, present)
     end
   end
   redis.call('HDEL', key, unpack(dead))
-  return sum, old
+  return sum, old, new
 end
 
 -- When enough buckets are over for `excess` to fit: the number of the last of them.
@@ -83,14 +83,13 @@ for i = 1, #KEYS - 1 do
   local new, old, sum = tonumber(stored[1]) or present, tonumber(stored[2]) or present, tonumber(stored[3]) or 0
   if new > present then
     redis.call('DEL', key)
-    old, sum, debt = present, 0, debt + sum
+    new, old, sum, debt = present, present, 0, debt + sum
   elseif old < present - n then
-    sum, old = expire(key, n, sum, old, new, present)
+    sum, old, new = expire(key, n, sum, old, new, present)
     if sum > 0 then redis.call('HSET', key, 'old', text(old), 'sum', text(sum)) end
   end
   if debt > 0 then
-    sum = sum + debt
-    new = present
+    new, sum = present, sum + debt
     redis.call('HINCRBY', key, text(present % (n + 1)), debt)
     redis.call('HSET', key, 'new', text(present), 'old', text(old), 'sum', text(sum))
     redis.call('PEXPIRE', key, life)
