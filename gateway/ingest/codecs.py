@@ -8,12 +8,11 @@
 | JPEG, 12 bits lossy and lossless | imagecodecs (libjpeg-turbo); it has no pydicom plugin | BSD-3-Clause |
 | JPEG-LS | pyjpegls (CharLS) | MIT |
 | JPEG 2000, HTJ2K | pylibjpeg-openjpeg | MIT |
-| deflated frame | zlib, then native | |
+| deflated frame | zlib, then as native | |
 """
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field
 from io import BytesIO
 from struct import pack
@@ -40,7 +39,8 @@ if TYPE_CHECKING:
 Stored = npt.NDArray[Any]
 """Stored values, [rows, columns] or [rows, columns, 3]; an integer or float type."""
 
-_EIGHT_BIT_LOSSY = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended sequential, progressive
+_EIGHT_BIT_LOSSY = frozenset({0xC0, 0xC1})  # baseline, extended sequential
+_DEFLATE_RATIO = 1032  # the greatest that deflate can reach, so the length is the only bound
 _IMAGECODECS = frozenset({0xC1, 0xC3})  # extended sequential with 12 bits, lossless
 
 
@@ -136,7 +136,7 @@ class PixelSource:
 
     def _deflated(self, frame: bytes) -> tuple[Stored, str]:
         length = (self.header.frame_bits + 7) // 8
-        out = inflate(frame, limit=length + 1, ratio=zlib.MAX_WBITS * 1000)
+        out = inflate(frame, limit=length + 1, ratio=_DEFLATE_RATIO)
         if len(out) - length not in (0, 1):
             raise UnsafeFile("A deflated frame has not the length that the pixel attributes give")
         return self._pydicom(ExplicitVRLittleEndian, out, 0, 1)

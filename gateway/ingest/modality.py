@@ -6,6 +6,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from gateway.ingest.values import first
+
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
@@ -19,5 +21,5 @@ def defined_terms() -> frozenset[str]:
 
 def modality(dataset: Dataset) -> str | None:
     """Modality if it is a Defined Term, else None."""
-    value = dataset.get("Modality")
-    return str(value) if value in defined_terms() else None
+    value = first(dataset, 0x00080060)
+    return value if isinstance(value, str) and value in defined_terms() else None

@@ -10,8 +10,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from gateway.errors import NoPixels, Unreadable
 from gateway.ingest.guard import fence
 from gateway.ingest.inflate import inflate
+from gateway.ingest.settle import settle
 from gateway.ingest.sniff import PREAMBLE
-from gateway.ingest.structure import Encoding, PixelElement, read_structure, settle
+from gateway.ingest.structure import Encoding, PixelElement, read_structure
 from gateway.ingest.syntax import TransferSyntax, transfer_syntax
 
 if TYPE_CHECKING:

@@ -59,8 +59,8 @@ def _open(data: bytes, media_type: MediaType, limits: IngestSettings) -> Image.I
     most = min(limits.max_frame_pixels, limits.max_total_pixels)
     try:
         image = Image.open(BytesIO(data), formats=(_FORMATS[media_type],))
-    except Image.DecompressionBombError:
-        raise ImageTooLarge(f"The image has more than {most} pixels", limit=most) from None
+    except Image.DecompressionBombError:  # Pillow's own limit, which also holds for a frame hidden in metadata
+        raise ImageTooLarge("The image has more pixels than are taken") from None
     if image.width * image.height > most:
         raise ImageTooLarge(f"The image has more than {most} pixels", limit=most)
     return image

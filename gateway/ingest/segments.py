@@ -29,6 +29,8 @@ _JPEG_KINDS = (
 )
 _JPEG_STRUCTURE = ((0xE0, b"JFIF\0"), (0xEE, b"Adobe"))
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+MAX_SCANS = 100
+"""Of a JPEG. A progressive one has about ten; each runs over the whole image, so thousands of empty ones are a bomb."""
 _EOI, _SOS, _COM = 0xD9, 0xDA, 0xFE
 
 _PNG_KINDS = {b"eXIf": "exif", b"iCCP": "icc", b"tIME": "time", b"tEXt": "text", b"zTXt": "text", b"iTXt": "text"} | {
@@ -53,7 +55,7 @@ def metadata_segments(data: bytes, media_type: MediaType) -> dict[str, int]:
     A broken end ends the count; decoding will say what is wrong.
 
     Raises:
-        UnsafeFile: More than ``MAX_SEGMENTS``.
+        UnsafeFile: More than ``MAX_SEGMENTS``, or ``MAX_SCANS``.
     """
     found: Counter[str] = Counter()
     for number, kind in enumerate(_jpeg(data) if media_type is MediaType.JPEG else _png(data), start=1):
@@ -65,13 +67,16 @@ def metadata_segments(data: bytes, media_type: MediaType) -> dict[str, int]:
 
 
 def _jpeg(data: bytes) -> Iterator[str]:
-    position = 2
+    position, scans = 2, 0
     while (match := _NEXT_MARKER.search(data, position)) is not None:
         marker, start = data[match.start() + 1], match.end()
         if marker == _EOI:
             if data[start:].strip(b"\0"):
                 yield "trailing"
             return
+        scans += marker == _SOS
+        if scans > MAX_SCANS:
+            raise UnsafeFile(f"The JPEG has more than {MAX_SCANS} scans")
         length = int.from_bytes(data[start : start + 2], "big")
         yield _jpeg_kind(marker, data[start + 2 : start + min(length, 64)])
         position = start + max(length, 2)  # behind SOS the search runs over the entropy-coded bytes

@@ -36,6 +36,11 @@ CHARACTER_SET = 0x00080005
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 """Float Pixel Data, Double Float Pixel Data, Pixel Data."""
 
+VALUES_PER_ELEMENT = 10
+"""Values that an element may have on average. Numbers and lists become Python objects of some hundred bytes each."""
+
+_NUMBERS = {"US": 2, "SS": 2, "US or SS": 2, "UL": 4, "SL": 4, "FL": 4, "AT": 4, "FD": 8, "SV": 8, "UV": 8}
+_LISTS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UC", "UI", "UN"})
 _LONG_VRS = frozenset(vr.value.encode() for vr in EXPLICIT_VR_LENGTH_32)
 _SHORT_VRS = frozenset(vr.value.encode() for vr in EXPLICIT_VR_LENGTH_16)
 
@@ -97,7 +102,7 @@ def read_structure(
         file_meta: Read group 0002 only and stop behind it; else group 0002 is refused.
 
     Returns:
-        Top-level values still raw, as pydicom's own reader leaves them; call ``settle`` on the data set.
+        Top-level values still raw, as pydicom's own reader leaves them; give the data set to ``settle``.
 
     Raises:
         UnsafeFile: The structure contradicts itself.
@@ -109,22 +114,6 @@ def read_structure(
     return Structure(dataset, reader.pixels, end)
 
 
-def settle(dataset: Dataset) -> None:
-    """Convert every value now, here, so that none is parsed later and elsewhere. Call it inside ``fence``.
-
-    A value that does not fit its VR is dropped with its element: it could be anything, and nothing could judge it.
-    """
-    for tag in list(dataset.keys()):
-        try:
-            element = dataset[tag]
-        except Exception:  # noqa: BLE001 - pydicom's converters raise what they like
-            del dataset._dict[tag]  # noqa: SLF001 - `del dataset[tag]` converts first, which is what failed
-            continue
-        if element.VR == "SQ":
-            for item in element.value:
-                settle(item)
-
-
 class _Reader:
     def __init__(self, data: bytes, limits: IngestSettings, *, file_meta: bool) -> None:
         self.pixels: PixelElement | None = None
@@ -132,6 +121,7 @@ class _Reader:
         self._limits = limits
         self._file_meta = file_meta
         self._elements = 0
+        self._values = 0
         self._words = {little: Struct("<HHL" if little else ">HHL") for little in (True, False)}
         self._shorts = {little: Struct("<H" if little else ">H") for little in (True, False)}
         self._longs = {little: Struct("<L" if little else ">L") for little in (True, False)}
@@ -194,6 +184,14 @@ class _Reader:
         if self._elements > self._limits.max_elements:
             raise ImageTooLarge(f"The file has more than {self._limits.max_elements} data elements")
 
+    def _count_values(self, kind: str | None, value: bytes) -> None:
+        if kind in _NUMBERS:
+            self._values += len(value) // _NUMBERS[kind]
+        elif kind is None or kind in _LISTS:
+            self._values += value.count(b"\\") + 1
+        if self._values > VALUES_PER_ELEMENT * self._limits.max_elements:
+            raise ImageTooLarge(f"The file has more than {VALUES_PER_ELEMENT * self._limits.max_elements} values")
+
     def _header(self, position: int, end: int, encoding: Encoding) -> Header:
         """A header that lies before ``end``; the value's length is checked by who reads the value."""
         if end - position < 8:
@@ -243,6 +241,7 @@ class _Reader:
         else:
             position = start + length
             value = self._data[start:position]
+            self._count_values(kind, value)
         raw = RawDataElement(BaseTag(tag), kind, length, value, start, encoding.implicit, encoding.little_endian)
         return raw, position
 
@@ -261,7 +260,7 @@ class _Reader:
             return "SQ"
         if known is None and items and length >= 8:
             return "SQ"
-        return vr
+        return vr or known
 
     def _un_encoding(self, start: int, end: int) -> Encoding:
         """Explicit if the first element of the first item has a VR; no length of a first element looks like one."""
