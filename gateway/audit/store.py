@@ -96,9 +96,10 @@ class AuditStore:
         async with self._engine.connect() as connection:
             return await _head(connection)
 
-    async def read(self, after_seq: int = 0, limit: int = 1000) -> list[Record]:
-        """Records in the order of the chain, those after ``after_seq``."""
-        query = _RECORD.where(audit.c.seq > after_seq).order_by(audit.c.seq).limit(limit)
+    async def read(self, after_seq: int = 0, limit: int = 1000, filters: Filters | None = None) -> list[Record]:
+        """Records in the order of the chain, those after ``after_seq`` that match."""
+        conditions = matching(filters) if filters else []
+        query = _RECORD.where(audit.c.seq > after_seq, *conditions).order_by(audit.c.seq).limit(limit)
         async with self._engine.connect() as connection:
             return [_record(row) for row in await connection.execute(query)]
 
