@@ -31,6 +31,8 @@ from gateway.api.head_method import HeadMiddleware
 from gateway.api.last_resort import LastResortMiddleware
 from gateway.api.parts import Parts
 from gateway.api.recording import RecordingMiddleware
+from gateway.audit.denials import DenialCounter
+from gateway.audit.reader import AuditReader
 from gateway.audit.recorder import Recorder
 from gateway.catalog import ModelCatalog
 from gateway.database import create_engine
@@ -68,11 +70,12 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
     plans = Plans.load(settings.admission.plans_policy)
     catalog = ModelCatalog.load(settings.models.policy, settings.models.repository)
     services = _services(settings, plans, catalog, inference)
+    recorder = services.recorder
     pipeline = Pipeline(
         catalog=catalog,
         workers=services.workers,
         inference=services.inference,
-        recorder=services.recorder,
+        recorder=recorder,
         http=settings.http,
         limits=settings.ingest,
         deid=settings.deid,
@@ -83,6 +86,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         policy=access,
         authenticator=Authenticator([services.api_keys], FailureLimit()),
         limiter=services.limiter,
+        denials=services.denials,
         inflight=InflightBytes(http.max_inflight_bytes, http.max_body_bytes),
         body_limits={PREDICT: http.max_body_bytes},
         default_body_limit=min(JSON_BODY_BYTES, http.max_body_bytes),
@@ -109,7 +113,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
             Middleware(ContextMiddleware),
             Middleware(LastResortMiddleware),
             Middleware(AdmissionMiddleware, gate=gate),
-            Middleware(RecordingMiddleware, recorder=services.recorder),
+            Middleware(RecordingMiddleware, recorder=recorder),
         ],
     )
     app.state.services = services
@@ -120,7 +124,8 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         access=access,
         plans=plans,
         health=services,
-        recorder=services.recorder,
+        recorder=recorder,
+        audit=AuditReader(services.engine, settings.audit),
         gate=gate,
     )
     problems.install(app)
@@ -154,10 +159,12 @@ def _services(settings: Settings, plans: Plans, catalog: ModelCatalog, inference
     engine = create_engine(settings.database)
     maker = KeyMaker(settings.admission.key_pepper.get_secret_value().encode())
     key_store = KeyStore(engine, maker)
+    recorder = Recorder(engine, settings.audit)
     return Services(
         settings=settings,
         engine=engine,
-        recorder=Recorder(engine, settings.audit),
+        recorder=recorder,
+        denials=DenialCounter(recorder),
         limiter=Limiter(
             settings.redis, plans, failure=settings.admission.limiter_failure, workers=settings.http.workers
         ),

@@ -1,7 +1,9 @@
 """What runs behind the routes: started in one order, pinged for /readiness, closed in the other.
 
     start   forbid core dumps ─▶ migrate the database ─▶ audit recorder ─▶ check the models' files ─▶ warm the workers
-    close   not ready any more ─▶ model server ─▶ limiter ─▶ keys ─▶ audit recorder (flushes) ─▶ database
+            ─▶ the start on record
+    close   denials and the stop on record ─▶ model server ─▶ limiter ─▶ keys ─▶ audit recorder (flushes)
+            ─▶ database
 
 Redis and the model server need not be there at the start: requests get a clear error, or the limiter's failure policy,
 until they are. The server (uvicorn) lets running requests end before it asks for the close.
@@ -10,7 +12,9 @@ until they are. The server (uvicorn) lets running requests end before it asks fo
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
+import os
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
@@ -18,7 +22,9 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 from PIL import Image
 
+from gateway import __version__
 from gateway.api.parts import Readiness
+from gateway.audit.events import SYSTEM, GatewayStarted, GatewayStopped
 from gateway.ingest.frames import FrameSelection
 from gateway.ingest.upload import MediaType, Upload
 from gateway.isolation import forbid_core_dumps
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from gateway.admission.api_key import ApiKeys
     from gateway.admission.key_store import KeyStore
     from gateway.admission.limiter import Limiter
+    from gateway.audit.denials import DenialCounter
     from gateway.audit.recorder import Recorder
     from gateway.catalog import ModelCatalog
     from gateway.isolation import Workers
@@ -43,7 +50,7 @@ log = structlog.get_logger(__name__)
 
 PING_SECONDS = 1.0
 READINESS_SECONDS = 1.0  # anyone may ask: the dependencies are asked once in this time, whoever does
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 10.0  # more than the audit recorder takes to give up
 
 
 @dataclass(slots=True)
@@ -53,6 +60,7 @@ class Services:
     settings: Settings
     engine: AsyncEngine
     recorder: Recorder
+    denials: DenialCounter
     limiter: Limiter
     key_store: KeyStore
     api_keys: ApiKeys
@@ -69,8 +77,10 @@ class Services:
         try:
             await migrate(self.engine)
             await self.recorder.start()
+            self.denials.start()
             checked = await asyncio.to_thread(self.catalog.verify_weights)
             await self._warm()
+            await self.recorder.record(await asyncio.to_thread(self._started))
         except BaseException as error:
             # A ValueError is ours and says what to mend; a library's message may hold a URL with its password.
             log.exception("service.start-failed", reason=str(error) if type(error) is ValueError else "")
@@ -81,8 +91,9 @@ class Services:
 
     async def close(self) -> None:
         """In order; one that fails or hangs does not keep the others from being closed."""
-        self.running = False
         closers: dict[str, Callable[[], Awaitable[object]]] = {
+            "denials": self.denials.close,
+            "stop-record": self._record_stop,
             "inference": self.inference.close,
             "limiter": self.limiter.close,
             "keys": self.api_keys.close,
@@ -120,6 +131,23 @@ class Services:
             dependencies={name: _state(good) for name, good in dependencies.items()},
             models={model.name: _state(good) for model, good in zip(models, loaded, strict=True)},
         )
+
+    def _started(self) -> GatewayStarted:
+        """Says by which policies and models this process works: each record of it can be held against them."""
+        files = {
+            "access": self.settings.admission.access_policy,
+            "plans": self.settings.admission.plans_policy,
+            "models": self.settings.models.policy,
+            "deid": self.settings.deid.policy,
+        }
+        digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+        digests |= {f"model {model.name}": model.digest for model in self.catalog}
+        return GatewayStarted("", SYSTEM, "", version=__version__, process=os.getpid(), digests=digests)
+
+    async def _record_stop(self) -> None:
+        if self.running:
+            self.running = False
+            await self.recorder.record(GatewayStopped("", SYSTEM, "", version=__version__, process=os.getpid()))
 
     async def _warm(self) -> None:
         """One image through steps 2 to 4 in every worker: imports, tables and the text detector's model are loaded."""

@@ -1,4 +1,8 @@
-"""/v1/admin/keys: issue, list, rotate, revoke. Within the caller's own tenant; another's keys do not exist for it."""
+"""/v1/admin/keys: issue, list, rotate, revoke. Within the caller's own tenant; another's keys do not exist for it.
+
+A change is on record twice: that it was begun, before it is made, so that none is made while the audit log is away; and
+what it was, before its answer.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,16 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from gateway.admission.key_record import MAX_ADDRESSES, MAX_SCOPES, NewKey
 from gateway.admission.key_store import MAX_OVERLAP
 from gateway.api.describe import ALWAYS, OF_RESOURCES, problems
-from gateway.api.parts import Admitted, Joined
+from gateway.api.parts import Admitted, CurrentExchange, Joined, Parts
 from gateway.api.query import once
+from gateway.audit.events import AuditEvent, KeyRevoked, KeyRotated, RequestStarted
+from gateway.audit.events import KeyIssued as KeyIssuedEvent
 from gateway.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from gateway.admission.key_record import KeyRecord
+    from gateway.admission.principal import Admission
+    from gateway.api.exchange import Exchange
 
 router = APIRouter(tags=["administration"], prefix="/v1/admin/keys")
 KeyId = Annotated[str, Path(pattern=r"^key_[0-9A-Za-z]{12}$", description="The key's public ID")]
@@ -97,7 +105,7 @@ async def list_keys(
 
 
 @router.post("", summary="Issue a key", status_code=201, responses=problems(*ALWAYS, InvalidParameter))
-async def issue_key(wanted: KeyWanted, joined: Joined, admission: Admitted) -> KeyIssued:
+async def issue_key(wanted: KeyWanted, joined: Joined, admission: Admitted, exchange: CurrentExchange) -> KeyIssued:
     """Make a key for the caller's tenant."""
     if wanted.plan not in joined.plans:
         raise InvalidParameter(f"No such plan; there are: {', '.join(sorted(joined.plans))}", parameter="plan")
@@ -111,22 +119,56 @@ async def issue_key(wanted: KeyWanted, joined: Joined, admission: Admitted) -> K
         note=wanted.note,
         created_by=admission.principal.key_id,
     )
+    await _begin(joined, admission)
     record, issued = await joined.keys.issue(new)
+    event = KeyIssuedEvent(
+        *_who(admission),
+        key=record.key_id,
+        key_tenant=record.tenant,
+        scopes=tuple(sorted(record.scopes)),
+        plan=record.plan,
+        expires=record.expires_at.astimezone(UTC).isoformat() if record.expires_at else "",
+    )
+    await _end(joined, exchange, event)
     return KeyIssued(key=_entry(record), secret=issued.text)
 
 
 @router.post("/{key_id}/rotate", summary="Give a key a new secret", responses=problems(*ALWAYS, *OF_RESOURCES))
-async def rotate_key(key_id: KeyId, joined: Joined, admission: Admitted, rotation: Rotation | None = None) -> KeyIssued:
+async def rotate_key(
+    key_id: KeyId, joined: Joined, admission: Admitted, exchange: CurrentExchange, rotation: Rotation | None = None
+) -> KeyIssued:
     """The key keeps its ID, scopes and windows."""
-    overlap = timedelta(seconds=(rotation or Rotation()).overlap_seconds)
-    record, issued = await joined.keys.rotate(key_id, overlap=overlap, tenant=admission.principal.tenant)
+    seconds = (rotation or Rotation()).overlap_seconds
+    await _begin(joined, admission)
+    record, issued = await joined.keys.rotate(
+        key_id, overlap=timedelta(seconds=seconds), tenant=admission.principal.tenant
+    )
+    event = KeyRotated(*_who(admission), key=record.key_id, key_tenant=record.tenant, overlap_seconds=seconds)
+    await _end(joined, exchange, event)
     return KeyIssued(key=_entry(record), secret=issued.text)
 
 
 @router.post("/{key_id}/revoke", summary="End a key now", responses=problems(*ALWAYS, *OF_RESOURCES))
-async def revoke_key(key_id: KeyId, joined: Joined, admission: Admitted) -> KeyEntry:
+async def revoke_key(key_id: KeyId, joined: Joined, admission: Admitted, exchange: CurrentExchange) -> KeyEntry:
     """For good. Every gateway process refuses it within a second."""
-    return _entry(await joined.keys.revoke(key_id, tenant=admission.principal.tenant))
+    await _begin(joined, admission)
+    record = await joined.keys.revoke(key_id, tenant=admission.principal.tenant)
+    await _end(joined, exchange, KeyRevoked(*_who(admission), key=record.key_id, key_tenant=record.tenant))
+    return _entry(record)
+
+
+async def _begin(joined: Parts, admission: Admission) -> None:
+    await joined.recorder.record(RequestStarted(*_who(admission), route=admission.route, address=admission.address))
+
+
+async def _end(joined: Parts, exchange: Exchange, event: AuditEvent) -> None:
+    await joined.recorder.record(event)
+    exchange.recorded = True
+
+
+def _who(admission: Admission) -> tuple[str, str, str]:
+    """The first three fields of every event."""
+    return admission.request_id, admission.principal.key_id, admission.principal.tenant
 
 
 def _entry(record: KeyRecord) -> KeyEntry:

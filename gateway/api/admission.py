@@ -8,6 +8,7 @@ A stranger's body is never read, and neither is one that is too large, too often
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,18 @@ from gateway.admission.authenticate import CredentialRefused
 from gateway.admission.principal import Admission
 from gateway.api.bounds import BoundedReceive, expected_bytes, too_large
 from gateway.api.exchange import exchange_of
-from gateway.errors import MalformedBody, MethodNotAllowed, NotFound
+from gateway.audit.events import ANONYMOUS
+from gateway.errors import (
+    Forbidden,
+    MalformedBody,
+    MethodNotAllowed,
+    NotFound,
+    QuotaExceeded,
+    Unauthenticated,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -30,6 +39,8 @@ if TYPE_CHECKING:
     from gateway.admission.limiter import Limiter
     from gateway.api.bounds import InflightBytes
     from gateway.api.exchange import Exchange
+    from gateway.audit.denials import DenialCounter, Kind
+    from gateway.errors import CallerError
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +55,7 @@ class Gate:
         policy: The routes, and the scope of each.
         authenticator: Knows callers.
         limiter: Windows and concurrency.
+        denials: Counts refusals for the audit log.
         inflight: The memory that bodies share.
         body_limits: Route template to the largest body it takes, bytes.
         default_body_limit: That of all other routes that take one.
@@ -54,6 +66,7 @@ class Gate:
     policy: AccessPolicy
     authenticator: Authenticator
     limiter: Limiter
+    denials: DenialCounter
     inflight: InflightBytes
     body_limits: Mapping[str, int]
     default_body_limit: int
@@ -129,18 +142,15 @@ class AdmissionMiddleware:
     async def _admitted(self, rule: RouteRule, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         gate = self.gate
         address = scope["client"][0] if scope.get("client") else ""
-        try:
-            principal = await gate.authenticator.authenticate(_headers(scope), address)
-        except CredentialRefused as refusal:
-            log.info("admission.unauthenticated", route=rule.route, reason=refusal.reason, key_id=refusal.key_id)
-            raise
-        exchange.principal = principal
-        bind_contextvars(key_id=principal.key_id, tenant=principal.tenant)
-        gate.policy.check(principal, rule)
+        with self._denials_noted(exchange, address):
+            principal = exchange.principal = await gate.authenticator.authenticate(_headers(scope), address)
+            bind_contextvars(key_id=principal.key_id, tenant=principal.tenant)
+            gate.policy.check(principal, rule)
         limit, reserved = gate.body_size(scope, rule)
         gate.inflight.reserve(principal.key_id, reserved)
         try:
-            decision = await gate.limiter.acquire(principal, exchange.request_id, rule.cost, gate.lease_seconds)
+            with self._denials_noted(exchange, address):
+                decision = await gate.limiter.acquire(principal, exchange.request_id, rule.cost, gate.lease_seconds)
             try:
                 exchange.headers += decision.headers
                 exchange.steps["admit"] = exchange.seconds
@@ -153,8 +163,41 @@ class AdmissionMiddleware:
         finally:
             gate.inflight.release(principal.key_id, reserved)
 
+    @contextmanager
+    def _denials_noted(self, exchange: Exchange, address: str) -> Iterator[None]:
+        """Count a refusal for the audit log, and say why in the log. Neither holds what was presented."""
+        try:
+            yield
+        except (Unauthenticated, Forbidden, QuotaExceeded) as refusal:
+            principal = exchange.principal
+            kind, reason = _why(refusal)
+            actor = principal.key_id if principal else getattr(refusal, "key_id", None) or ANONYMOUS
+            log.info("admission.denied", kind=kind, reason=reason, route=exchange.route, key_id=actor)
+            self.gate.denials.note(
+                kind,
+                reason,
+                request_id=exchange.request_id,
+                route=exchange.route,
+                address=address,
+                actor=actor,
+                tenant=principal.tenant if principal else "",
+            )
+            raise
+
     def _bounded(self, receive: Receive, exchange: Exchange, limit: int) -> BoundedReceive:
         return BoundedReceive(receive, exchange, limit=limit, seconds=self.gate.body_seconds)
+
+
+def _why(refusal: CallerError) -> tuple[Kind, str]:
+    """What was missing, and the code of why."""
+    match refusal:
+        case CredentialRefused():
+            return "unauthenticated", refusal.reason
+        case Forbidden():
+            return "forbidden", "scope" if "scope" in refusal.members else "plan"
+        case QuotaExceeded():
+            return "quota", "+".join(refusal.members.get("violated-policies", ()))
+    return "unauthenticated", "unknown"
 
 
 def _announces_body(scope: Scope) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gateway.admission.key_store import KeyStore
     from gateway.admission.plans import Plans
     from gateway.api.admission import Gate
+    from gateway.audit.reader import AuditReader
     from gateway.audit.recorder import Recorder
     from gateway.catalog import ModelCatalog
     from gateway.pipeline import Pipeline
@@ -53,6 +54,7 @@ class Parts:
     plans: Plans
     health: Health
     recorder: Recorder
+    audit: AuditReader
     gate: Gate
 
 

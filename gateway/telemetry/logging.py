@@ -130,5 +130,5 @@ def _renderer(settings: LogSettings) -> Processor:
 
 def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     first = {name: event.pop(name, None) for name in ("timestamp", "level", "event")}  # what an eye looks for
-    line: bytes = orjson.dumps(first | event)
+    line: bytes = orjson.dumps({**first, **event})
     return line.decode()
