@@ -85,9 +85,7 @@ class Workers:
 
     async def warm(self, function: Callable[[Argument], Result], argument: Argument) -> None:
         """Start every process and run one call in each, so that no caller pays for imports and model loading."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self.size):
-                group.create_task(self._run(function, argument, seconds=60.0))
+        await asyncio.gather(*(self._run(function, argument, seconds=60.0) for _ in range(self.size)))
 
     async def run(self, function: Callable[[Argument], Result], argument: Argument) -> Result:
         """Call ``function(argument)`` in a worker. Waits for a free one; the time limit starts when it has one.
