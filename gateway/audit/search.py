@@ -68,6 +68,7 @@ def matching(filters: Filters) -> list[ColumnElement[bool]]:
             conditions.append(audit.c.time < time_text(value))
         else:
             conditions.append(audit.c[name] == value)
-            if condition := _PARTIAL.get((name, value)) or _PARTIAL.get((name, None)):
+            condition = _PARTIAL.get((name, value), _PARTIAL.get((name, None)))
+            if condition is not None:  # SQL conditions have no truth value
                 conditions.append(condition)
     return conditions
