@@ -97,7 +97,7 @@ def running_gateway(
         os.environ.update(before)
 
     listener = listen("127.0.0.1", 0)
-    command = [*prefix, sys.executable, "-m", "gateway.cli.main", "serve", "--fd", str(listener.fileno())]
+    command = [*prefix, sys.executable, "-m", "gateway.cli", "serve", "--fd", str(listener.fileno())]
     child = Child(
         "The gateway",
         command,
