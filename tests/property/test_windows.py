@@ -6,6 +6,7 @@ The oracle keeps every admitted request with Redis's own time. It knows nothing 
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from gateway.admission.decision import Claim
+from gateway.admission.decision import Claim, Decision
 from gateway.admission.local_windows import LocalWindows
 from gateway.admission.plans import Plan, Window
 from gateway.admission.shared_windows import SharedWindows
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.support.valkey import ValkeyServer
 
-CLOCK_STEP = 1e-6
+CLOCK_STEP = 2e-6
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ class Verdict:
     at: float
     cost: int
     admitted: bool
+    back: tuple[float | None, ...]  # for each window: seconds until it takes this cost; None if it does not refuse
+
+
+def verdict_of(decision: Decision, at: float, cost: int) -> Verdict:
+    back = tuple(state.back if state.refused else None for state in decision.windows)
+    return Verdict(at, cost, decision.admitted, back)
 
 
 def hold_against_oracle(verdicts: Sequence[Verdict], plan: Plan) -> None:
@@ -54,6 +61,18 @@ def hold_against_oracle(verdicts: Sequence[Verdict], plan: Plan) -> None:
             for window in plan.windows
         )
         assert any(reasons), "refused without a reason"
+        for window, back in zip(plan.windows, refused.back, strict=True):
+            if back is not None and math.isfinite(back):
+                hold_return_against_oracle(refused, window, refused.at + back, admitted)
+
+
+def hold_return_against_oracle(refused: Verdict, window: Window, returns: float, admitted: Sequence[Verdict]) -> None:
+    """At the time that the caller was told there is room if nothing else comes, and a moment before there is none."""
+    before = [each for each in admitted if each.at <= refused.at]
+    room = window.limit - refused.cost
+    assert sum(each.cost for each in before if each.at > returns - window.seconds + CLOCK_STEP) <= room, "too early"
+    held = returns - (window.buckets + 1) * window.bucket_us / 1e6 - CLOCK_STEP
+    assert sum(each.cost for each in before if each.at >= held) > room, "too late"
 
 
 plans = st.builds(
@@ -78,7 +97,7 @@ def play(server: ValkeyServer, plan: Plan, schedules: Sequence[Sequence[tuple[in
             await asyncio.sleep(pause / 1000)
             claim = Claim("key_a", plan, cost, f"{id(schedule)}-{number}", 60, 0)
             decision = await windows.decide(claim, (0,) * len(plan.windows))
-            verdicts.append(Verdict(decision.at, cost, decision.admitted))
+            verdicts.append(verdict_of(decision, decision.at, cost))
         await windows.close()
         return verdicts
 
@@ -107,6 +126,13 @@ def test_a_burst_at_every_edge_of_the_window_gains_nothing(valkey: ValkeyServer)
     hold_against_oracle(verdicts, plan)
 
 
+def test_a_window_kept_full_takes_a_request_only_when_one_has_left(valkey: ValkeyServer) -> None:
+    plan = Plan(windows=(Window(name="w", limit=40, seconds=0.3),))
+    verdicts = play(valkey, plan, [[(1, 1)] * 600])
+    assert sum(verdict.admitted for verdict in verdicts) >= 80
+    hold_against_oracle(verdicts, plan)
+
+
 @given(
     plan=plans,
     steps=st.lists(st.tuples(st.integers(0, 60_000), st.integers(1, 3)), min_size=1, max_size=120),
@@ -117,7 +143,7 @@ def test_the_process_for_itself_keeps_the_same_promise(plan: Plan, steps: list[t
     for number, (pause, cost) in enumerate(steps):
         now += pause / 1_000_000
         decision = windows.reserve(Claim("key_a", plan, cost, str(number), 60, now))
-        verdicts.append(Verdict(now, cost, decision.admitted))
+        verdicts.append(verdict_of(decision, now, cost))
     hold_against_oracle(verdicts, plan)
 
 
@@ -135,5 +161,5 @@ def test_a_refunded_request_leaves_no_trace(plan: Plan, steps: list[tuple[int, b
         if decision.admitted and not keep:
             windows.refund(claim)
         else:
-            verdicts.append(Verdict(now, 1, decision.admitted))
+            verdicts.append(verdict_of(decision, now, 1))
     hold_against_oracle(verdicts, plan)
