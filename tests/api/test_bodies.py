@@ -114,7 +114,11 @@ def test_no_usable_boundary(caller, png, content_type):
         (form(*[(DISPOSITION.replace("image", f"f{n}"), b"x") for n in range(10_000)]), 400, "malformed-body"),
         (form(*[(DISPOSITION, b"x") for n in range(3)]), 422, "invalid-parameter"),
         (form((DISPOSITION, b"x"), (DISPOSITION, b"x")), 422, "invalid-parameter"),
-        (form((DISPOSITION, b"x"), (f'Content-Disposition: form-data; name="{CANARY}"', b"x")), 422, "invalid-parameter"),
+        (
+            form((DISPOSITION, b"x"), (f'Content-Disposition: form-data; name="{CANARY}"', b"x")),
+            422,
+            "invalid-parameter",
+        ),
         (form((f'Content-Disposition: form-data; name="{CANARY}"', b"x")), 422, "invalid-parameter"),
         (form(("Content-Disposition: attachment", b"x")), 400, "malformed-body"),
         (form((f"X-Name: {CANARY}", b"x")), 400, "malformed-body"),

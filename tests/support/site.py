@@ -1,4 +1,4 @@
-"""The whole gateway on a real socket, in a thread of the test's process, with a fake model server that tests can break."""
+"""The whole gateway on a real socket, in a thread of the test's process, with a model server that can be broken."""
 
 from __future__ import annotations
 
@@ -118,9 +118,7 @@ class Site:
         """A caller, with a key or without, from an address of its own: failures are bounded by address."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         transport = httpx.HTTPTransport(local_address=f"127.0.1.{next(self._addresses)}")
-        return httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=30, transport=transport
-        )
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=30, transport=transport)
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """The log so far, line by line."""
