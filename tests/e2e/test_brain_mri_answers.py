@@ -16,7 +16,8 @@ pytestmark = [
 
 
 def test_120_labelled_images_get_the_bare_models_answer(gateway):
-    rows = list(csv.DictReader((IMAGES / "labels.csv").open()))
+    with (IMAGES / "labels.csv").open() as file:
+        rows = list(csv.DictReader(file))
     assert len(rows) == 120
     wrong, off = [], []
     with gateway.client() as client:
