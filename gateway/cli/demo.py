@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from gateway.embedded.samples import Sample
 
 _TIMEOUT_SECONDS = 30.0
+_DICOM = "application/dicom"
+_DONE = {"uid": "UIDs replaced", "private": "private removed", "metadata": "segments dropped"}
+"""How the report's actions read in a sentence; those that are not here read well as they are."""
 
 
 def demo(
@@ -68,6 +72,9 @@ def _show(console: Console, everything: Running) -> bool:
         with step(console, "Sending four images", "Four images were answered"):
             answers = [_send(client, sample) for sample in samples]
         console.print(_table(samples, answers))
+        for sample, answer in zip(samples, answers, strict=True):
+            console.print(f"  [bold]{sample.name}[/bold]: {_what_happened(answer)}", highlight=False)
+        console.print()
         good = all(answer.status_code == HTTPStatus.OK for answer in answers)
         good &= _show_traces(console, everything.stack.state, samples, answers)
         return good & _show_audit(console, client)
@@ -75,7 +82,7 @@ def _show(console: Console, everything: Running) -> bool:
 
 def _send(client: httpx.Client, sample: Sample) -> httpx.Response:
     """DICOM as the whole body, with all frames; the others as a form, as a browser sends them."""
-    if sample.media_type == "application/dicom":
+    if sample.media_type == _DICOM:
         head = {"Content-Type": sample.media_type}
         return client.post("/v1/predict", params={"frames": "all"}, content=sample.data, headers=head)
     # A file name often is the patient's name; the gateway does not keep it.
@@ -83,29 +90,37 @@ def _send(client: httpx.Client, sample: Sample) -> httpx.Response:
 
 
 def _table(samples: Iterable[Sample], answers: Iterable[httpx.Response]) -> Table:
-    table = Table(title="What went in, and what came out", title_justify="left")
+    table = Table(title="What went in, and what came out", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
     table.add_column("File", no_wrap=True)
-    table.add_column("Prediction")
-    table.add_column("Confidence", justify="right")
-    table.add_column("Taken out of the metadata")
-    table.add_column("Text masked", justify="right")
-    table.add_column("Latency", justify="right")
+    table.add_column("Prediction", no_wrap=True)
+    table.add_column("Conf.", justify="right", no_wrap=True)
+    table.add_column("Removed", no_wrap=True)
+    table.add_column("Text masked", no_wrap=True)
+    table.add_column("Latency", justify="right", no_wrap=True)
     for sample, answer in zip(samples, answers, strict=True):
         body: dict[str, Any] = answer.json()
         if answer.status_code != HTTPStatus.OK:
-            table.add_row(sample.name, f"[red]{answer.status_code} {body['title']}[/red]", "", body["detail"], "", "")
+            table.add_row(sample.name, f"[red]{answer.status_code} {body['title']}[/red]")
             continue
         report = body["deidentification"]
-        actions = ", ".join(f"{count} {action}" for action, count in report["actions"].items())
+        masked, looked_at = report["regions_masked"], report["frames_looked_at"]
         table.add_row(
-            f"{sample.name}\n[dim]{sample.what}[/dim]",
+            sample.name,
             body["prediction"],
             f"{body['confidence']:.1%}",
-            actions,
-            f"{report['regions_masked']} regions in {report['frames_looked_at']} frames",
+            f"{sum(report['actions'].values())} {'elements' if sample.media_type == _DICOM else 'segments'}",
+            f"{masked} in {looked_at} frame{'s' if looked_at > 1 else ''}",
             f"{body['latency_ms']:.0f} ms",
         )
     return table
+
+
+def _what_happened(answer: httpx.Response) -> str:
+    body = answer.json()
+    if answer.status_code != HTTPStatus.OK:
+        return str(body["detail"])
+    actions = body["deidentification"]["actions"]
+    return ", ".join(f"{count} {_DONE.get(action, action)}" for action, count in actions.items())
 
 
 def _show_traces(
@@ -129,8 +144,14 @@ def _show_traces(
 def _show_audit(console: Console, client: httpx.Client) -> bool:
     answer = client.get("/v1/admin/audit/verify")
     body = answer.json()
-    good = answer.status_code == HTTPStatus.OK
-    console.print(f"{_mark(good)} audit chain: {body}", highlight=False)
+    good = answer.status_code == HTTPStatus.OK and bool(body["good"])
+    if answer.status_code != HTTPStatus.OK:
+        said = f"cannot be verified: {body['detail']}"
+    elif good:
+        said = f"{body['records']} records, unbroken; as they were written"
+    else:
+        said = "; ".join(f"{name}: {verdict['says']}" for name, verdict in body["verdicts"].items())
+    console.print(f"{_mark(good)} audit chain: {said}", highlight=False)
     return good
 
 

@@ -1,4 +1,4 @@
-"""The ``cordon`` command: every subcommand, mounted."""
+"""The ``cordon`` command. Its subcommands keys, audit and model are mounted by ``on_demand``."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import keys, model
 from gateway.cli.demo import demo
 from gateway.cli.doctor import doctor
 from gateway.cli.local import use_local_state
+from gateway.cli.on_demand import OnDemandGroup
 from gateway.cli.serve import serve
 from gateway.cli.settings import settings
 from gateway.cli.up import DEFAULT_STATE, up
 
 app = typer.Typer(
     name="cordon",
+    cls=OnDemandGroup,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -51,15 +52,9 @@ app.command(epilog="Example:\n\ncordon demo")(demo)
 app.command(epilog="Example:\n\nTRITON_URL=triton:8001 cordon serve --host 0.0.0.0 --workers 4")(serve)
 app.command(epilog="Example:\n\ncordon settings > .env")(settings)
 app.command()(doctor)
-app.add_typer(keys.app, name="keys")
-app.add_typer(model.app, name="model")
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(installed_version("cordon"))
-
-
-if __name__ == "__main__":
-    app()

@@ -61,11 +61,8 @@ def running(
             address, bound = listener.getsockname()[:2]
             with step(console, "Starting Valkey, Triton and the gateway", "Valkey and Triton are ready"):
                 stack.start()
-                # SQLAlchemy takes a second or two to import: the servers start meanwhile.
-                from gateway.embedded.first_key import issue_first_key  # noqa: PLC0415
-
-                first_key = issue_first_key(stack.variables())
                 stack.start_gateway(listener, {"HTTP_WORKERS": str(workers), "HTTP_DRAIN_SECONDS": str(drain)})
+                first_key = _first_key(stack)
                 stack.wait_ready()
             with step(console, "Waiting for the gateway", "The gateway is ready"):
                 stack.wait_gateway_ready()
@@ -76,6 +73,17 @@ def running(
                 signal.signal(number, signal.SIG_IGN)  # the end is bounded; a second Ctrl-C must not cut it short
             with step(console, "Letting running requests end, then stopping", "Everything is stopped"):
                 stack.stop(drain)
+
+
+def _first_key(stack: Stack) -> str | None:
+    if stack.state.has_keys:
+        return None
+    # SQLAlchemy takes a second or two to import: the first start alone waits for that.
+    from gateway.embedded.first_key import issue_first_key  # noqa: PLC0415
+
+    key = issue_first_key(stack.variables())
+    stack.state.note_keys()
+    return key
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:

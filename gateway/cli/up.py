@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_STATE = Path(".cordon")
 
 _WATCH_SECONDS = 0.25
+_SINGLE, _MULTI = "mr-single-frame.dcm", "mr-multi-frame.dcm"
 
 StateOption = Annotated[
     Path, typer.Option("--state", envvar="CORDON_STATE", help="Folder for keys, records, logs and caches")
@@ -60,9 +61,10 @@ def up(
 
 
 def _greet(console: Console, everything: Running, state: Path) -> None:
-    from gateway.embedded.samples import write_samples  # noqa: PLC0415 - pydicom takes a second to import
+    if not all((everything.stack.state.samples / name).exists() for name in (_SINGLE, _MULTI)):
+        from gateway.embedded.samples import write_samples  # noqa: PLC0415 - pydicom takes a second to import
 
-    single, multi, *_ = write_samples(everything.stack.state.samples)
+        write_samples(everything.stack.state.samples)
     predict = f"{everything.url}/v1/predict"
 
     def line(text: str = "") -> None:
@@ -78,12 +80,11 @@ def _greet(console: Console, everything: Running, state: Path) -> None:
         line("There are keys already. Another one:\n")
         option = "" if state == DEFAULT_STATE else f" --state {shlex.quote(str(state))}"
         line(f"  export CORDON_KEY=$(.venv/bin/cordon{option} keys issue --owner Me --tenant local --role admin)\n")
-    folder = state / "samples"
-    quoted_single, quoted_multi = (shlex.quote(str(folder / sample.name)) for sample in (single, multi))
+    single, multi = (shlex.quote(str(state / "samples" / name)) for name in (_SINGLE, _MULTI))
     line("Try (the files are synthetic, in samples/ of the state folder):\n")
-    line(f'  curl -H "X-API-Key: $CORDON_KEY" -F image=@{quoted_single} {predict}')
+    line(f'  curl -H "X-API-Key: $CORDON_KEY" -F image=@{single} {predict}')
     line(
-        f'  curl -H "X-API-Key: $CORDON_KEY" -H "Content-Type: application/dicom" --data-binary @{quoted_multi} '
+        f'  curl -H "X-API-Key: $CORDON_KEY" -H "Content-Type: application/dicom" --data-binary @{multi} '
         f"'{predict}?frames=all'"
     )
     line(f"  curl {everything.url}/readiness\n")

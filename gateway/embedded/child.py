@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.05
 _LOG_TAIL_LINES = 12
 
 _libc = ctypes.CDLL(None, use_errno=True)

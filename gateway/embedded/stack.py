@@ -129,7 +129,7 @@ class Stack:
         inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
         self.gateway = Child(
             "The gateway",
-            [sys.executable, "-m", "gateway.cli.main", "serve", "--fd", str(listener.fileno())],
+            [sys.executable, "-m", "gateway.cli", "serve", "--fd", str(listener.fileno())],
             log=self.state.logs / "gateway.log",
             environment=inherited | self.variables() | dict(variables or {}),
             pass_fds=(listener.fileno(),),

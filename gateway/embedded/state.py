@@ -78,6 +78,19 @@ class StateFolder:
         """For ``DATABASE_URL``."""
         return f"sqlite+aiosqlite:///{self.path / 'cordon.db'}"
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether the first key was issued into this database; known without opening it."""
+        return self._keys_note.exists() and (self.path / "cordon.db").exists()
+
+    def note_keys(self) -> None:
+        """Remember that there are keys."""
+        self._keys_note.touch(mode=0o600)
+
+    @property
+    def _keys_note(self) -> Path:
+        return self.path / "first-key-issued"
+
     def secret(self, name: str) -> Path:
         """The file of one secret, see ``secrets.py``."""
         return self.secrets / name.lower()

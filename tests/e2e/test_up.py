@@ -18,7 +18,7 @@ from tests.support.stack import ROOT, TRITON_ENVIRONMENT, require_triton
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
-UP = [sys.executable, "-m", "gateway.cli.main", "up"]
+UP = [sys.executable, "-m", "gateway.cli", "up"]
 
 
 class Up:

@@ -1,5 +1,8 @@
 import os
+import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from gateway.cli.serve import listen
 from gateway.embedded.secrets import NAMES, ensure_secrets
 from gateway.embedded.state import StateFolder
 
+ROOT = Path(__file__).resolve().parents[3]
 SERVED = ("HTTP_HOST", "HTTP_PORT", "HTTP_WORKERS")
 NAMED = ("DATABASE_URL", *NAMES, *(f"{name}_FILE" for name in NAMES))
 
@@ -26,12 +30,32 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_help_lists_every_command_with_an_example() -> None:
+def test_help_lists_every_command_with_what_it_does() -> None:
     answer = CliRunner().invoke(app, ["--help"])
     assert answer.exit_code == 0
-    for command in ("up", "demo", "serve", "keys", "audit", "model", "settings", "version"):
-        assert command in answer.output
+    commands = re.findall(r"^│ (\w+) +[A-Z]\w+ ", answer.output, re.MULTILINE)
+    expected = {"up", "demo", "serve", "settings", "doctor", "version", "keys", "audit", "model"}
+    assert set(commands) == expected
     assert "cordon up --port 0" in answer.output
+
+
+@pytest.mark.parametrize("command", ["keys", "audit", "model"])
+def test_a_subcommand_has_help_of_its_own(command: str) -> None:
+    answer = CliRunner().invoke(app, [command, "--help"])
+    assert answer.exit_code == 0
+    assert f"cordon {command}" in answer.output
+
+
+def test_an_unknown_command_is_refused() -> None:
+    answer = CliRunner().invoke(app, ["kyes"])
+    assert answer.exit_code == 2
+    assert "No such command" in answer.output
+
+
+def test_starting_the_servers_waits_for_no_import_that_it_does_not_need() -> None:
+    program = "import sys, gateway.cli.main; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not {"sqlalchemy", "fastapi", "pydicom", "onnxruntime", "tritonclient"} & set(loaded.stdout.split())
 
 
 def test_serve_refuses_missing_secrets_and_names_them(clean: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 from dotenv import dotenv_values
 
 from gateway.cli.settings import env_example
+from gateway.embedded.secrets import NAMES
 from gateway.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -14,12 +15,12 @@ def test_the_example_in_the_repository_is_what_the_settings_say() -> None:
 
 
 def test_only_the_secrets_are_left_to_fill_in() -> None:
-    assert set(dotenv_values(ROOT / ".env.example")) == {"ADMISSION_KEY_PEPPER", "DEID_KEY", "AUDIT_CHAIN_KEY"}
+    assert set(dotenv_values(ROOT / ".env.example")) == {*NAMES, "AUDIT_SIGNING_KEY"}
 
 
 def test_the_example_with_every_line_active_gives_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    secrets = {name: name.ljust(40, "x") for name in ("ADMISSION_KEY_PEPPER", "DEID_KEY", "AUDIT_CHAIN_KEY")}
+    secrets = {name: name.ljust(40, "x") for name in NAMES}
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
     defaults = Settings()
