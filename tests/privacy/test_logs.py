@@ -18,13 +18,9 @@ if TYPE_CHECKING:
     from tests.support.valkey import ValkeyServer
 
 MARK = canaries.MARK
-WEBSOCKET = "\r\n".join(
-    (
-        "Upgrade: websocket",
-        "Connection: upgrade",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-    )
+WEBSOCKET = (
+    "Upgrade: websocket\r\nConnection: upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
 )
 
 

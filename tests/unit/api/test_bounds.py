@@ -1,0 +1,121 @@
+"""How much of a body may come, how long it may take, and how much of all fits."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.api.bounds import BoundedReceive, InflightBytes, expected_bytes
+from gateway.api.exchange import Exchange
+from gateway.errors import BodyTimeout, BodyTooLarge, MalformedBody, Overloaded
+
+
+def scope(*headers: tuple[str, str]) -> dict[str, object]:
+    return {"headers": [(name.encode(), value.encode()) for name, value in headers]}
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([], 0),
+        ([("content-length", "0")], 0),
+        ([("content-length", "42")], 42),
+        ([("content-length", "42"), ("content-length", "42")], 42),
+        ([("transfer-encoding", "chunked")], None),
+    ],
+)
+def test_what_the_head_announces(headers, expected):
+    assert expected_bytes(scope(*headers)) == expected
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("content-length", "x")],
+        [("content-length", "")],
+        [("content-length", "-1")],
+        [("content-length", "+1")],
+        [("content-length", "1 1")],
+        [("content-length", "9" * 19)],
+        [("content-length", "1"), ("content-length", "2")],
+        [("content-length", "1"), ("transfer-encoding", "chunked")],
+    ],
+)
+def test_heads_that_contradict_themselves(headers):
+    with pytest.raises(MalformedBody):
+        expected_bytes(scope(*headers))
+
+
+def test_memory_is_taken_and_given_back():
+    memory = InflightBytes(100, largest=10)
+    memory.reserve("a", 50)
+    memory.reserve("b", 50)
+    with pytest.raises(Overloaded) as full:
+        memory.reserve("c", 1)
+    assert full.value.retry_after
+    memory.release("a", 50)
+    memory.reserve("c", 50)
+    memory.release("b", 50)
+    memory.release("c", 50)
+    assert memory.held == 0
+
+
+def test_one_caller_holds_half_at_most():
+    memory = InflightBytes(100, largest=10)
+    memory.reserve("a", 50)
+    with pytest.raises(Overloaded):
+        memory.reserve("a", 1)
+    memory.reserve("b", 50)
+
+
+def test_one_caller_may_always_send_the_largest_body():
+    memory = InflightBytes(100, largest=80)
+    memory.reserve("a", 80)
+    with pytest.raises(Overloaded):
+        memory.reserve("a", 1)
+
+
+def bounded(*messages: dict[str, object], limit: int = 10, seconds: float = 0.05) -> tuple[BoundedReceive, Exchange]:
+    left = list(messages)
+
+    async def receive() -> dict[str, object]:
+        if not left:
+            await asyncio.sleep(10)
+        return left.pop(0)
+
+    exchange = Exchange("r-1", body_pending=True)
+    return BoundedReceive(receive, exchange, limit=limit, seconds=seconds), exchange
+
+
+async def test_a_body_within_its_bounds():
+    receive, exchange = bounded(
+        {"type": "http.request", "body": b"12345", "more_body": True}, {"type": "http.request", "body": b"67890"}
+    )
+    await receive()
+    assert exchange.body_pending
+    await receive()
+    assert (exchange.body_pending, exchange.bytes_in) == (False, 10)
+
+
+async def test_one_byte_too_many():
+    receive, exchange = bounded({"type": "http.request", "body": b"12345678901", "more_body": False})
+    with pytest.raises(BodyTooLarge):
+        await receive()
+    assert exchange.body_pending
+
+
+async def test_a_body_that_drips():
+    receive, _ = bounded(*[{"type": "http.request", "body": b"1", "more_body": True}] * 3)
+    for _ in range(3):
+        await receive()
+    with pytest.raises(BodyTimeout):
+        await receive()
+
+
+async def test_after_the_body_the_wait_is_not_bounded():
+    receive, _ = bounded({"type": "http.request", "body": b"1", "more_body": False})
+    await receive()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.15):
+            await receive()
