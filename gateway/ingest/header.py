@@ -109,9 +109,13 @@ class PixelHeader:
             )
 
     def check_native(self, value: memoryview) -> None:
-        """Raises UnsafeFile unless native pixels are as long as the header declares; zeros may follow, nothing else."""
+        """Raises UnsafeFile unless native pixels are as long as the header declares.
+
+        A pad byte may follow, and after it zeros, nothing else. In 8-bit words written big endian the pad byte stands
+        before the last pixel.
+        """
         expected = (self.frame_bits * self.frames + 7) // 8
-        if len(value) < expected or any(value[expected:]):
+        if len(value) < expected or any(value[expected + expected % 2 :]):
             raise UnsafeFile(
                 "Pixel Data (7FE0,0010) has not the length that Rows, Columns, Samples per Pixel, Bits Allocated,"
                 " Number of Frames and Photometric Interpretation give"

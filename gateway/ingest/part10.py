@@ -12,7 +12,7 @@ from gateway.ingest.guard import fence
 from gateway.ingest.inflate import inflate
 from gateway.ingest.settle import settle
 from gateway.ingest.sniff import PREAMBLE
-from gateway.ingest.structure import Encoding, PixelElement, read_structure
+from gateway.ingest.structure import Encoding, PixelElement, encoding_seen, read_structure
 from gateway.ingest.syntax import TransferSyntax, transfer_syntax
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _EXPLICIT_LITTLE = Encoding(implicit=False, little_endian=True)
+_EXPLICIT_BIG = Encoding(implicit=False, little_endian=False)
 _DIRECTORY_RECORDS = 0x00041220
 
 
@@ -64,7 +65,8 @@ def read_file(data: bytes, limits: IngestSettings) -> DicomFile:
     if syntax.deflated:
         body, start = inflate(data[meta.end :], limit=limits.max_inflated_bytes, ratio=limits.max_inflate_ratio), 0
     with fence("The data set cannot be read"):
-        found = read_structure(body, start, Encoding(syntax.implicit, syntax.little_endian), limits)
+        encoding = encoding_seen(body, start) if syntax.little_endian else _EXPLICIT_BIG
+        found = read_structure(body, start, encoding, limits)
         dataset = found.dataset
         settle(dataset)
         if _DIRECTORY_RECORDS in dataset:

@@ -89,6 +89,16 @@ def name(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
+def encoding_seen(data: bytes, start: int) -> Encoding:
+    """How a little endian data set is written, by its first element: explicit if there is a VR behind the tag.
+
+    Read as an implicit length those two letters would be 16 kB or more, which no first element has. Needed because some
+    writers contradict the transfer syntax that they name, and PS3.5 §6.2.2 where they write items under an UN.
+    """
+    vr = data[start + 4 : start + 6]
+    return Encoding(implicit=vr not in _SHORT_VRS and vr not in _LONG_VRS, little_endian=True)
+
+
 def read_structure(
     data: bytes, start: int, encoding: Encoding, limits: IngestSettings, *, file_meta: bool = False
 ) -> Structure:
@@ -227,7 +237,7 @@ class _Reader:
         kind = self._kind(header, dataset)
         if kind == "SQ":
             # The items of an UN are in implicit VR little endian (PS3.5 §6.2.2), though some writers forget that.
-            inner = self._un_encoding(start, end) if vr == "UN" else encoding
+            inner = encoding_seen(self._data, start + 8) if vr == "UN" else encoding
             items, position = self._sequence(header, end, inner, depth, charset)
             sequence = Sequence(items)
             sequence.is_undefined_length = length == UNDEFINED
@@ -261,11 +271,6 @@ class _Reader:
         if known is None and items and length >= 8:
             return "SQ"
         return vr or known
-
-    def _un_encoding(self, start: int, end: int) -> Encoding:
-        """Explicit if the first element of the first item has a VR; no length of a first element looks like one."""
-        vr = self._data[start + 12 : min(start + 14, end)]
-        return Encoding(implicit=vr not in _SHORT_VRS and vr not in _LONG_VRS, little_endian=True)
 
     def _sequence(
         self, header: Header, end: int, encoding: Encoding, depth: int, charset: str | MutableSequence[str]

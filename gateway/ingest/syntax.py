@@ -21,7 +21,6 @@ class TransferSyntax:
         uid: Its UID.
         name: Its name in PS3.6.
         codec: What decodes its pixels.
-        implicit: Whether data elements lack their VR.
         little_endian: Byte order.
         deflated: Whether the whole data set is deflated.
     """
@@ -29,7 +28,6 @@ class TransferSyntax:
     uid: str
     name: str
     codec: Codec
-    implicit: bool = False
     little_endian: bool = True
     deflated: bool = False
 

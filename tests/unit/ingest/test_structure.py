@@ -173,7 +173,7 @@ def test_a_structure_that_contradicts_itself_is_refused(body: bytes, why: str) -
 
 def test_an_unknown_value_representation_is_unreadable() -> None:
     with pytest.raises(Unreadable, match=r"\(0010,0010\)"):
-        read_file(file(b"\x10\x00\x10\x00ZZ\x02\x00AB"), LIMITS)
+        read_file(file(us(0x00080001, 1) + b"\x10\x00\x10\x00ZZ\x02\x00AB"), LIMITS)
 
 
 def test_what_follows_the_pixels_is_not_kept() -> None:
@@ -181,6 +181,12 @@ def test_what_follows_the_pixels_is_not_kept() -> None:
     found = read_file(file(IMAGE + tail), LIMITS)
     assert 0xFFFCFFFC not in found.dataset
     assert shown(file(IMAGE + tail))[0].tolist() == [[0, 1], [2, 3]]
+
+
+def test_a_writer_that_contradicts_its_own_transfer_syntax_is_understood() -> None:
+    body = implicit(0x00100020, b"ID") + implicit(0x00280010, b"\x02\x00")
+    assert read_file(file(body), LIMITS).dataset[0x00280010].value == 2
+    assert read_file(file(IMAGE, IMPLICIT_LITTLE), LIMITS).dataset[0x00280010].value == 2
 
 
 def test_group_lengths_are_dropped() -> None:
