@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -282,6 +283,9 @@ async def test_a_database_that_is_not_there_is_a_clear_error(dead: str) -> None:
         assert "hidden" not in str(refused.value.problem("x"))
     await engine.dispose()
     assert time.monotonic() - began < 10
+    # aiosqlite's thread of a connection that failed to open tells the loop so a moment later: it must still be there.
+    while any("_connection_worker_thread" in thread.name for thread in threading.enumerate()):
+        await asyncio.sleep(0.01)
 
 
 async def test_a_database_that_hangs_is_a_clear_error_within_the_time_limit() -> None:
