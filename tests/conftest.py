@@ -14,6 +14,8 @@ from tests.support.valkey import ValkeyServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.site import Site
+
 __all__ = ["stack"]
 
 
@@ -33,3 +35,13 @@ def valkey(valkey_server: ValkeyServer) -> ValkeyServer:
         client.flushall()
         client.script_flush()
     return valkey_server
+
+
+@pytest.fixture(scope="session")
+def running_site(valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One gateway on a socket for the whole run, with a model server that can be broken."""
+    from tests.support.site import Site, settings_for  # the whole application: only for those who ask
+
+    running = Site(settings_for(tmp_path_factory.mktemp("site"), valkey_server.url, log={"level": "DEBUG"})).start()
+    yield running
+    running.stop()

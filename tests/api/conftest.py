@@ -1,4 +1,4 @@
-"""One gateway for all tests of the HTTP surface."""
+"""Callers of the one gateway, with a key and without."""
 
 from __future__ import annotations
 
@@ -6,26 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.site import Site, settings_for
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import httpx
 
-    from tests.support.valkey import ValkeyServer
-
-
-@pytest.fixture(scope="session")
-def running_site(valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    running = Site(settings_for(tmp_path_factory.mktemp("site"), valkey_server.url)).start()
-    yield running
-    running.stop()
+    from tests.support.site import Site
 
 
 @pytest.fixture
 def site(running_site: Site) -> Iterator[Site]:
     """The gateway, its model server whole."""
+    running_site.listen()
     model = running_site.model
     yield running_site
     model.state, model.delay, model.broken = "up", 0.0, False

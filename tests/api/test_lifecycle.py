@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
+from gateway.admission.limiter import Limiter
 from gateway.app import create_app
 from gateway.settings import AdmissionSettings, ModelSettings, RedisSettings
 from gateway.telemetry.logging import configure_logging
@@ -34,6 +35,7 @@ def png() -> bytes:
 def test_a_life(valkey_server, tmp_path):
     site = Site(settings_for(tmp_path, valkey_server.url)).start()
     assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0
+    readiness_is_as_the_policy_says(site, tmp_path)
     site.model.delay = 0.6
     answers = []
     with site.client(site.key()) as client:
@@ -58,6 +60,19 @@ def test_a_life(valkey_server, tmp_path):
     assert "service.close-failed" not in events
 
 
+def readiness_is_as_the_policy_says(site, folder):
+    """Redis that is away matters only if the limiter's failure policy is ``closed``."""
+    limiter = Limiter(RedisSettings(url=f"unix://{folder}/none.sock"), site.app.state.parts.plans)
+    for failure, ready in (("local", True), ("closed", False)):
+        admission = AdmissionSettings(key_pepper="p" * 32, limiter_failure=failure)
+        settings = settings_for(folder, "", admission=admission)
+        services = replace(site.app.state.services, limiter=limiter, settings=settings)
+        readiness = site.run(services.readiness())
+        assert readiness.ready is ready
+        assert readiness.dependencies == {"keys": "ok", "audit": "ok", "limiter": "unavailable"}
+    site.run(limiter.close())
+
+
 async def _types(folder: Path) -> list[str]:
     from gateway.audit.reader import AuditReader
     from gateway.audit.search import Filters
@@ -77,20 +92,6 @@ async def started(settings):
     app = create_app(settings, inference=FakeClient({MODEL: 4}))
     configure_logging(settings.log, log)
     return app, log
-
-
-async def test_redis_away_matters_as_much_as_the_policy_says(tmp_path):
-    away = RedisSettings(url=f"unix://{tmp_path}/none.sock")
-    app, _ = await started(settings_for(tmp_path, "", redis=away))
-    services = app.state.services
-    async with app.router.lifespan_context(app):
-        for failure, ready in (("local", True), ("closed", False)):
-            admission = AdmissionSettings(key_pepper="p" * 32, limiter_failure=failure)
-            changed = replace(services, settings=settings_for(tmp_path, "", redis=away, admission=admission))
-            readiness = await changed.readiness()
-            assert readiness.ready is ready
-            assert readiness.dependencies == {"keys": "ok", "audit": "ok", "limiter": "unavailable"}
-    assert not services.running
 
 
 async def test_weights_that_are_not_those_of_the_manifest_stop_the_start(valkey_server, tmp_path):

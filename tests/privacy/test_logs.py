@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import canaries
-from tests.support.site import Site, settings_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.support.valkey import ValkeyServer
+    from tests.support.site import Site
 
 MARK = canaries.MARK
 WEBSOCKET = (
@@ -24,12 +21,10 @@ WEBSOCKET = (
 )
 
 
-@pytest.fixture(scope="module")
-def site(valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("logs")
-    running = Site(settings_for(folder, valkey_server.url, log={"level": "DEBUG"})).start()
-    yield running
-    running.stop()
+@pytest.fixture
+def site(running_site: Site) -> Site:
+    running_site.listen()
+    return running_site
 
 
 def requests():

@@ -66,7 +66,7 @@ class Site:
         self.model = FakeClient({MODEL: 4})
         self.log = io.StringIO()
         self.app = create_app(settings, inference=self.model)
-        configure_logging(settings.log, self.log)
+        self.listen()
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -102,6 +102,10 @@ class Site:
         self._server.should_exit = True
         self._thread.join(30)
         assert not self._thread.is_alive()
+
+    def listen(self) -> None:
+        """Take the process's log, which another application may have taken since."""
+        configure_logging(self.settings.log, self.log)
 
     def run(self, work: Coroutine[None, None, Any]) -> Any:
         """Run something on the gateway's own loop."""
