@@ -284,8 +284,9 @@ async def test_a_database_that_is_not_there_is_a_clear_error(dead: str) -> None:
     await engine.dispose()
     assert time.monotonic() - began < 10
     # aiosqlite's thread of a connection that failed to open tells the loop so a moment later: it must still be there.
-    while any("_connection_worker_thread" in thread.name for thread in threading.enumerate()):
-        await asyncio.sleep(0.01)
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            await asyncio.to_thread(thread.join)
 
 
 async def test_a_database_that_hangs_is_a_clear_error_within_the_time_limit() -> None:
