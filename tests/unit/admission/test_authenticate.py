@@ -191,6 +191,24 @@ async def test_a_revoked_key_is_refused_within_the_cache_time(
     assert (await refusal(authenticator, bearer(issued.text))).reason == "revoked"
 
 
+async def test_a_revoked_key_is_refused_within_one_second_on_every_worker(tmp_path: Path, engine: AsyncEngine) -> None:
+    store = KeyStore(engine, MAKER)
+    record, issued = await store.issue(new_key())
+    engines = [create_engine(DatabaseSettings(url=SecretStr(f"sqlite+aiosqlite:///{tmp_path}/keys.db"))) for _ in "abc"]
+    schemes = [ApiKeys(KeyStore(each, MAKER), MAKER, cache_seconds=0.5) for each in engines]
+    workers = [Authenticator([scheme], FailureLimit()) for scheme in schemes]
+    for worker in workers:
+        await worker.authenticate(bearer(issued.text), ADDRESS)
+
+    await store.revoke(record.key_id)
+    await asyncio.sleep(1)
+
+    assert [(await refusal(worker, bearer(issued.text))).reason for worker in workers] == ["revoked"] * 3
+    for scheme, each in zip(schemes, engines, strict=True):
+        await scheme.close()
+        await each.dispose()
+
+
 async def test_after_rotation_both_secrets_hold_until_the_overlap_ends(
     store: KeyStore, authenticator: Authenticator, clocks: Clocks
 ) -> None:
