@@ -33,7 +33,7 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_help_lists_every_command_with_what_it_does() -> None:
     answer = CliRunner().invoke(app, ["--help"])
     assert answer.exit_code == 0
-    commands = re.findall(r"^│ (\w+) +[A-Z]\w+ ", answer.output, re.MULTILINE)
+    commands = re.findall(r"^│ (\w+) +[A-Z]\w+", answer.output, re.MULTILINE)
     expected = {"up", "demo", "serve", "settings", "doctor", "version", "keys", "audit", "model"}
     assert set(commands) == expected
     assert "cordon up --port 0" in answer.output
