@@ -13,15 +13,12 @@ from starlette.datastructures import MutableHeaders
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from gateway.api.correlation import new_request_id, traceparent
-from gateway.api.exchange import Exchange, begin
+from gateway.api.exchange import CLIENT_GONE, Exchange, begin
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
-
-CLIENT_GONE = 499
-"""Logged where there was nobody left to answer (nginx's number; HTTP has none)."""
 
 SECURITY_HEADERS = {
     # An answer is about a patient: nothing in between may keep it (ASVS 5.0 14.3.2).

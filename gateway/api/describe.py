@@ -67,6 +67,27 @@ IMAGE_BODY: dict[str, Any] = {
     },
 }
 
+ANSWER: dict[str, Any] = {
+    "description": "What the model says, and what was removed before it was asked",
+    "content": {
+        "application/json": {
+            "example": {
+                "prediction": "Glioma",
+                "confidence": 0.93,
+                "latency_ms": 71.4,
+                "probabilities": {"Glioma": 0.93, "Meningioma": 0.04, "Pituitary": 0.02, "No Tumor": 0.01},
+                "model": {"name": "brain_mri_resnet50", "version": "1", "digest": "5b2682e9…"},
+                "frames": [],
+                "deidentification": {"policy": "basic", "actions": {"removed": 31, "uid": 6}, "regions_masked": 2},
+                "warnings": [],
+                "id": EXAMPLE_ID,
+                "study": "2.25.113059749145936325402354257176981405696",
+                "instance": "2.25.329800735698586629295641978511506172918",
+            }
+        }
+    },
+}
+
 
 def problems(*kinds: type[GatewayError]) -> dict[int | str, dict[str, Any]]:
     """The ``responses`` of a route that can answer these."""

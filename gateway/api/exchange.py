@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from gateway.admission.principal import Principal
 
 UNMATCHED = "unmatched"
+CLIENT_GONE = 499
+"""On record where there was nobody left to answer (nginx's number; HTTP has none)."""
 
 
 @dataclass(slots=True)

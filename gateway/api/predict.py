@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
 from gateway.api.body import read_upload
-from gateway.api.describe import ALWAYS, IMAGE_BODY, OF_BODIES, OF_INFERENCE, problems
+from gateway.api.describe import ALWAYS, ANSWER, IMAGE_BODY, OF_BODIES, OF_INFERENCE, problems
 from gateway.api.parts import Admitted, CurrentExchange, Joined
 from gateway.api.query import once
 from gateway.ingest.frames import MAX_TEXT, FrameSelection
@@ -40,7 +40,7 @@ class PredictQuery(BaseModel):
     "/v1/predict",
     summary="Classify one image",
     response_model=PredictAnswer,
-    responses=problems(*ALWAYS, *OF_BODIES, *OF_INFERENCE),
+    responses={200: ANSWER, **problems(*ALWAYS, *OF_BODIES, *OF_INFERENCE)},
     openapi_extra={"requestBody": IMAGE_BODY},
 )
 async def predict(

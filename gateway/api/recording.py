@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.api.exchange import exchange_of
+from starlette.requests import ClientDisconnect
+
+from gateway.api.exchange import CLIENT_GONE, exchange_of
 from gateway.api.problems import as_gateway_error, problem_response
 from gateway.audit.events import RequestFinished
 
@@ -51,12 +53,18 @@ class RecordingMiddleware:
                 exchange.recorded = True
             await send(message)
 
-        await self.app(scope, receive, recorded)
+        try:
+            await self.app(scope, receive, recorded)
+        except ClientDisconnect:
+            if not exchange.recorded:
+                exchange.problem = "client-gone"
+                await self.recorder.record(ended(admission, exchange, CLIENT_GONE))
+            raise
 
 
 def ended(admission: Admission, exchange: Exchange, status: int) -> RequestFinished:
     """How a request ended of which nothing more is known."""
-    outcome: Outcome = "success" if status < 400 else "refused" if status < 500 else "failed"
+    outcome: Outcome = "success" if status < 400 else "refused" if status < CLIENT_GONE else "failed"
     return RequestFinished(
         request_id=admission.request_id,
         actor=admission.principal.key_id,

@@ -139,7 +139,10 @@ def test_a_caller_who_leaves_in_the_middle_of_his_body(site, key):
     while not (ended := [line for line in site.lines() if line.get("request_id") == "leaves-early-1"]):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert ended[-1]["status"] == 499
+    assert (ended[-1]["status"], ended[-1]["problem"]) == (499, "client-gone")
+    with site.client(key) as client:
+        page = client.get("/v1/admin/audit", params={"request_id": "leaves-early-1"}).json()
+    assert [(record["status"], record["outcome"]) for record in page["records"]] == [(499, "failed")]
     assert site.run(_held(site)) == 0
 
 

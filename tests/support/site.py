@@ -53,7 +53,7 @@ def settings_for(folder: Path, redis_url: str, **changes: Any) -> Settings:
         "admission": AdmissionSettings(key_pepper="p" * 32),
         "ingest": IngestSettings(worker_processes=1, worker_seconds=20.0),
         "deid": DeidSettings(key="d" * 32),
-        "audit": AuditSettings(chain_key="c" * 32),
+        "audit": AuditSettings(chain_key="c" * 32, timeout_seconds=1.0),
     }  # fmt: skip
     return Settings(**(parts | changes))
 
