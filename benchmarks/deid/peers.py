@@ -1,0 +1,82 @@
+"""De-identification benchmark: other tools, in an environment of their own, on the same files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydicom import dcmread
+
+from benchmarks.deid.output import Output
+
+if TYPE_CHECKING:
+    from benchmarks.deid.corpus import Instance
+
+NAMES = ("dicognito", "dicom-anonymizer", "deid")
+RUNNER = Path(__file__).with_name("peer_runner.py")
+PIXELS = 0x7FE00010
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The corpus as files, and what tools made of it.
+
+    Attributes:
+        root: A temporary folder.
+    """
+
+    root: Path
+
+    @property
+    def source(self) -> Path:
+        """The corpus."""
+        return self.root / "corpus"
+
+    def write(self, instances: list[Instance]) -> None:
+        """Write the corpus."""
+        self.source.mkdir()
+        for instance in instances:
+            (self.source / instance.name).write_bytes(instance.data)
+
+    def run(self, tool: str, python: str = sys.executable, rounds: int = 1, *, seconds: float = 3600) -> dict[str, Any]:
+        """Have a tool treat every file; see peer_runner.py for the answer.
+
+        Args:
+            tool: One of NAMES, ``floor`` or ``copy``.
+            python: Interpreter of its environment.
+            rounds: How often; of more than one, the first is not timed.
+            seconds: Longest wait.
+        """
+        target = self.root / tool
+        target.mkdir(exist_ok=True)
+        command = [python, str(RUNNER), tool, str(self.source), str(target), str(rounds)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds)
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
+
+    def output(self, tool: str, instance: Instance, *, pixels: bool) -> Output:
+        """What a tool made of one instance; the frames are the stored values."""
+        file = self.root / tool / instance.name
+        before = None
+        if pixels and instance.has_image:
+            before = _frames(self.source / instance.name)
+        if not file.exists():
+            return Output(None, "missing", before)
+        try:
+            dataset = dcmread(file)
+            after = _frames(file) if before is not None else None
+            dataset.pop(PIXELS, None)
+            dataset.decode()
+        except Exception as error:  # noqa: BLE001 - an output that cannot be read is a result
+            return Output(None, f"unreadable: {type(error).__name__}", before)
+        return Output(dataset, "", before, after)
+
+
+def _frames(file: Path) -> list[Any]:
+    dataset = dcmread(file)
+    array = dataset.pixel_array
+    return list(array) if int(dataset.get("NumberOfFrames", 1)) > 1 else [array]

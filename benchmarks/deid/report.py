@@ -1,0 +1,69 @@
+"""De-identification benchmark: the tables. Tag paths, types and counts; never a value."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from benchmarks.deid.key import REMOVES, ActionType
+
+if TYPE_CHECKING:
+    from benchmarks.deid.score import Failure, Score
+
+
+def by_type(scores: dict[str, Score]) -> str:
+    """One row an action type, one column a tool; then removed and kept apart, all, leaks and refusals."""
+    lines = [_row("action", [*scores], "")]
+    for kind in ActionType:
+        if any(score.total[kind] for score in scores.values()):
+            sign = "-" if kind in REMOVES else "+"
+            lines.append(_row(f"{sign} {kind.value}", [_share(score, {kind}) for score in scores.values()]))
+    kept = set(ActionType) - REMOVES
+    for name, kinds in (("removed (-)", set(REMOVES)), ("kept (+)", kept), ("all", set(ActionType))):
+        lines.append(_row(name, [_share(score, kinds) for score in scores.values()]))
+    lines.append(_row("elements with an identifier", [str(len(score.leaks)) for score in scores.values()]))
+    files = [f"{len({name for name, _ in score.leaks})} of {score.instances}" for score in scores.values()]
+    lines.append(_row("files with an identifier", files))
+    lines.append(_row("files refused or lost", [str(score.refused.total()) for score in scores.values()]))
+    return "\n".join(lines)
+
+
+def failures(score: Score, limit: int | None = 20) -> str:
+    """What was not done, alike ones together, most first; None for all."""
+    counts = Counter(_described(failure) for failure in score.failures if failure.found != "refused")
+    kinds: dict[str, set[str]] = {}
+    for failure in score.failures:
+        kinds.setdefault(_described(failure), set()).add(failure.kind)
+    lines = [f"{count:6d}  {text}  in {', '.join(sorted(kinds[text]))}" for text, count in counts.most_common(limit)]
+    lines += [f"{count:6d}  refused: {reason}" for reason, count in score.refused.most_common(limit)]
+    lines += [
+        f"{count:6d}  identifier left in {where}"
+        for where, count in Counter(w for _, w in score.leaks).most_common(limit)
+    ]
+    return "\n".join(lines) or "  none"
+
+
+def speeds(milliseconds: dict[str, float]) -> str:
+    """Milliseconds a file, and how many times our own."""
+    ours = milliseconds["cordon"]
+    return "\n".join(
+        f"{name:20s} {value:8.2f} ms/file   {value / ours:6.2f} x cordon" for name, value in milliseconds.items()
+    )
+
+
+def _described(failure: Failure) -> str:
+    return f"{failure.action.type.value:17s} {failure.action.where}  {failure.action.category}: {failure.found}"
+
+
+def _share(score: Score, kinds: set[ActionType]) -> str:
+    correct, total = sum(score.correct[kind] for kind in kinds), sum(score.total[kind] for kind in kinds)
+    if not total:
+        return "-"
+    percent = 100 * correct / total
+    # 99.999 % must not read as 100.
+    shown = f"{percent:.2f}" if correct == total or percent < 99.99 else "99.99"
+    return f"{shown} % {correct}/{total}"
+
+
+def _row(first: str, cells: list[str], fill: str = "") -> str:
+    return f"{first:28s}" + "".join(f"{cell or fill:>25s}" for cell in cells)

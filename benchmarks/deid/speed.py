@@ -1,0 +1,62 @@
+"""De-identification benchmark: CPU time a file, header only, one process each, on the same files in the same run."""
+
+from __future__ import annotations
+
+import sys
+import time
+from statistics import median
+from typing import TYPE_CHECKING
+
+from pydicom import dcmread
+from pydicom.filebase import DicomBytesIO
+
+from benchmarks.deid.peers import NAMES
+
+if TYPE_CHECKING:
+    from benchmarks.deid.adapters import Ours
+    from benchmarks.deid.corpus import Instance
+    from benchmarks.deid.peers import Folder
+
+
+def milliseconds(
+    folder: Folder, engine: Ours, instances: list[Instance], python: str | None, rounds: int
+) -> dict[str, float]:
+    """CPU milliseconds a file, from file to file, median of the rounds.
+
+    Tools run in turn within each round, so that a busy machine hurts all alike.
+
+    Args:
+        folder: The corpus, written.
+        engine: The gateway's.
+        instances: The same corpus.
+        python: Interpreter that has the peers; None to leave them out.
+        rounds: How often everything is run.
+    """
+    pixels = {instance.name: _pixels(instance.data) for instance in instances}
+    tools = [("copy", sys.executable), ("floor", sys.executable)] + (
+        [(name, python) for name in NAMES] if python else []
+    )
+    taken: dict[str, list[float]] = {"cordon": []}
+    _ours(folder, engine, instances[:20], pixels)
+    for _ in range(rounds):
+        taken["cordon"].append(_ours(folder, engine, instances, pixels))
+        for name, interpreter in tools:
+            # Of two rounds the runner times the second: the first pays for imports.
+            answer = folder.run(name, interpreter, rounds=2)
+            taken.setdefault(name, []).append(1000 * answer["seconds"][0] / answer["files"])
+    return {name: median(values) for name, values in taken.items()}
+
+
+def _ours(folder: Folder, engine: Ours, instances: list[Instance], pixels: dict[str, bytes | None]) -> float:
+    target = folder.root / "cordon"
+    target.mkdir(exist_ok=True)
+    begin = time.process_time()
+    for instance in instances:
+        data = (folder.source / instance.name).read_bytes()
+        (target / instance.name).write_bytes(engine.file(data, pixels[instance.name]))
+    return 1000 * (time.process_time() - begin) / len(instances)
+
+
+def _pixels(data: bytes) -> bytes | None:
+    dataset = dcmread(DicomBytesIO(data))
+    return dataset.PixelData if "PixelData" in dataset else None
