@@ -69,16 +69,16 @@ define check-python
 		{ echo '$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
 endef
 
-# --frozen: exactly what uv.lock names. --inexact: uv itself stays.
+# --frozen: exactly what uv.lock names. --inexact: uv itself stays. --system-certs: many networks have a CA of their own.
 .venv/.installed: pyproject.toml uv.lock
 	$(check-python)
 	@test -x $(PY) || { echo 'Making .venv with $(PYTHON)'; $(PYTHON) -m venv .venv; }
 ifeq ($(INSTALLER),uv)
-	@test -x $(UV) || $(PY) -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	@test -x $(UV) || $(PY) -m pip install --quiet --disable-pip-version-check 'uv>=0.13,<1'
 	@echo 'Installing the gateway into .venv'
-	@UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --all-extras --inexact --python $(PY)
+	@$(UV) sync --quiet --frozen --all-extras --inexact --system-certs --no-python-downloads --python $(PY)
 else
-	@$(PY) -m pip install --quiet --disable-pip-version-check 'pip>=25.1' 'uv>=0.9,<1'
+	@$(PY) -m pip install --quiet --disable-pip-version-check 'pip>=25.1' 'uv>=0.13,<1'
 	@echo 'Installing the gateway into .venv with pip'
 	@$(PY) -m pip install --quiet -e '.[embedded,export,postgres]' --group dev
 endif

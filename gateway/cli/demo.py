@@ -90,7 +90,13 @@ def _send(client: httpx.Client, sample: Sample) -> httpx.Response:
 
 
 def _table(samples: Iterable[Sample], answers: Iterable[httpx.Response]) -> Table:
-    table = Table(title="What went in, and what came out", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+    table = Table(
+        title="What went in, and what came out",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     table.add_column("File", no_wrap=True)
     table.add_column("Prediction", no_wrap=True)
     table.add_column("Conf.", justify="right", no_wrap=True)
@@ -119,8 +125,8 @@ def _what_happened(answer: httpx.Response) -> str:
     body = answer.json()
     if answer.status_code != HTTPStatus.OK:
         return str(body["detail"])
-    actions = body["deidentification"]["actions"]
-    return ", ".join(f"{count} {_DONE.get(action, action)}" for action, count in actions.items())
+    largest_first = sorted(body["deidentification"]["actions"].items(), key=lambda each: -each[1])
+    return ", ".join(f"{count} {_DONE.get(action, action)}" for action, count in largest_first)
 
 
 def _show_traces(
