@@ -72,11 +72,13 @@ class _Route(Strict):
 class _File(Strict):
     scopes: dict[_Scope, str] = Field(min_length=1)
     roles: dict[_Role, tuple[_Scope, ...]] = Field(min_length=1)
+    grantable: tuple[_Scope, ...] = ()
     routes: tuple[_Route, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         used = {scope: f"roles.{role}" for role, scopes in self.roles.items() for scope in scopes}
+        used |= dict.fromkeys(self.grantable, "grantable")
         used |= {route.scope: route.route for route in self.routes if route.scope}
         for scope, where in used.items():
             if scope not in self.scopes:
@@ -94,12 +96,20 @@ class AccessPolicy:
     Args:
         scopes: Every scope, with what it allows.
         roles: Names for sets of scopes; a key is issued with the scopes of its role.
+        grantable: Scopes that whoever may issue keys may give without holding them.
         rules: In the order of the file; the first match holds.
     """
 
-    def __init__(self, scopes: dict[str, str], roles: dict[str, frozenset[str]], rules: Iterable[RouteRule]) -> None:
+    def __init__(
+        self,
+        scopes: dict[str, str],
+        roles: dict[str, frozenset[str]],
+        grantable: Iterable[str],
+        rules: Iterable[RouteRule],
+    ) -> None:
         self.scopes = dict(scopes)
         self.roles = dict(roles)
+        self.grantable = frozenset(grantable)
         self._rules = tuple(rules)
         # Most requests meet a route without placeholders: a look-up, not a walk.
         self._plain = {rule.route: rule for rule in self._rules if "{" not in rule.route}
@@ -118,7 +128,7 @@ class AccessPolicy:
         """
         file = load_policy(path, _File)
         roles = {role: frozenset(scopes) for role, scopes in file.roles.items()}
-        return cls(file.scopes, roles, (route.rule(docs=docs) for route in file.routes))
+        return cls(file.scopes, roles, file.grantable, (route.rule(docs=docs) for route in file.routes))
 
     def match(self, method: str, path: str) -> RouteRule | None:
         """The rule of this request, or None: what is not listed is refused.
@@ -150,6 +160,17 @@ class AccessPolicy:
         """
         if rule.scope is not None and rule.scope not in principal.scopes:
             raise Forbidden(f"This needs the scope {rule.scope}", scope=rule.scope)
+
+    def check_grant(self, principal: Principal, scopes: Iterable[str]) -> None:
+        """Let the caller hand out these scopes, or not: else ``keys:write`` alone would open every door.
+
+        Giving a key a new secret hands out its scopes as issuing one does.
+
+        Raises:
+            Forbidden: The caller does not hold one of them, and it is not grantable; the detail names it.
+        """
+        for scope in sorted(frozenset(scopes) - self.grantable - principal.scopes):
+            raise Forbidden(f"Only a holder of the scope {scope} may give it to a key", scope=scope)
 
     def expand(self, *, roles: Iterable[str] = (), scopes: Iterable[str] = ()) -> frozenset[str]:
         """The scopes of these roles and these scopes together, for a key that is to be issued.

@@ -109,10 +109,12 @@ async def issue_key(wanted: KeyWanted, joined: Joined, admission: Admitted, exch
     """Make a key for the caller's tenant."""
     if wanted.plan not in joined.plans:
         raise InvalidParameter(f"No such plan; there are: {', '.join(sorted(joined.plans))}", parameter="plan")
+    scopes = joined.access.expand(roles=wanted.roles, scopes=wanted.scopes)
+    joined.access.check_grant(admission.principal, scopes)
     new = NewKey(
         owner=wanted.owner,
         tenant=admission.principal.tenant,
-        scopes=joined.access.expand(roles=wanted.roles, scopes=wanted.scopes),
+        scopes=scopes,
         plan=wanted.plan,
         expires_at=wanted.expires_at,
         addresses=tuple(wanted.addresses),
@@ -139,6 +141,8 @@ async def rotate_key(
 ) -> KeyIssued:
     """The key keeps its ID, scopes and windows."""
     seconds = (rotation or Rotation()).overlap_seconds
+    if (present := await joined.keys.find(key_id)) is not None and present.tenant == admission.principal.tenant:
+        joined.access.check_grant(admission.principal, present.scopes)
     await _begin(joined, admission)
     record, issued = await joined.keys.rotate(
         key_id, overlap=timedelta(seconds=seconds), tenant=admission.principal.tenant

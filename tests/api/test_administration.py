@@ -50,6 +50,23 @@ def test_a_rotation_without_a_body_ends_the_old_secret(site, caller):
     assert caller.post(f"/v1/admin/keys/{key_id}/rotate").status_code == 200
 
 
+def test_an_issuer_gives_only_what_it_holds_or_what_is_grantable(site, caller):
+    with site.client(site.key("keys:read", "keys:write")) as issuer:
+        assert issue(issuer).status_code == 201
+        refused = issue(issuer, roles=["admin"])
+        assert_problem(refused, 403)
+        assert refused.json()["scope"] == "audit:read"
+
+
+def test_an_issuer_cannot_take_a_stronger_key_by_rotating_it(site, caller):
+    strong = issue(caller, roles=["auditor"]).json()
+    key_id = strong["key"]["key_id"]
+    with site.client(site.key("keys:read", "keys:write")) as issuer:
+        assert_problem(issuer.post(f"/v1/admin/keys/{key_id}/rotate"), 403)
+    with site.client(strong["secret"]) as auditor:
+        assert auditor.get("/v1/admin/audit").status_code == 200
+
+
 def test_another_tenants_keys_do_not_exist(site, caller):
     key_id = issue(caller).json()["key"]["key_id"]
     with site.client(site.key("keys:read", "keys:write", tenant="other")) as other:

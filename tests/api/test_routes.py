@@ -24,7 +24,7 @@ def test_every_route_has_a_rule_and_every_rule_a_route(site):
 def test_a_route_without_a_rule_stops_the_start(site):
     rules = [rule for rule in site.app.state.parts.access if rule.route != "GET /v1/models"]
     with pytest.raises(ValueError, match="GET /v1/models"):
-        check_routes(site.app, AccessPolicy({}, {}, rules))
+        check_routes(site.app, AccessPolicy({}, {}, (), rules))
 
 
 def test_a_rule_without_a_route_stops_the_start(site, tmp_path):
