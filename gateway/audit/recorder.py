@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from gateway.audit.chain import EMPTY
 from gateway.audit.events import fields_of
 from gateway.audit.sealer import Sealer
-from gateway.audit.store import AuditStore
+from gateway.audit.store import AuditStore, patience
 from gateway.errors import AuditUnavailable
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 MAX_BATCH = 1000
 """Most events of one transaction: it bounds how long one process holds the chain's end."""
+_LAST_TRY_SECONDS = 5.0  # for a transaction that is under way when the time is up
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 0.5
 
 
@@ -81,6 +82,8 @@ class Recorder:
         self._head = EMPTY
         self._wake = asyncio.Event()
         self._open = False
+        self._stop_at = 0.0
+        self._patience = patience(engine, 2 * self._timeout)
         self._writer: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -116,13 +119,13 @@ class Recorder:
         await self._wait_for(None)
 
     async def close(self) -> None:
-        """Take no more, write what waits, stop. Takes no longer than about twice the time limit of a record."""
+        """Take no more, write for as long as a record may take what waits, stop."""
         self._open = False
+        self._stop_at = asyncio.get_running_loop().time() + self._timeout
         self._wake.set()
         if self._writer is not None:
-            await asyncio.wait([self._writer], timeout=self._timeout)
+            await asyncio.wait([self._writer], timeout=self._timeout + _LAST_TRY_SECONDS)
             self._writer.cancel()
-            await asyncio.wait([self._writer], timeout=self._timeout)
             self._writer = None
         self._fail_the_rest()
         await self._sealer.close()
@@ -148,14 +151,14 @@ class Recorder:
 
     async def _write(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
-        while self._open or self._queue or self._doubt:
+        while self._open or self._may_flush():
             if not self._queue and self._doubt is None:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
             try:
                 # Those who wait have their own time limit; this one is for a connection that hangs for good.
-                async with asyncio.timeout(2 * self._timeout):
+                async with asyncio.timeout(self._patience):
                     await self._append()
             except Exception as error:  # noqa: BLE001 - whatever it is, the writer must live; a retry loses nothing
                 if pause == _FIRST_PAUSE_SECONDS:
@@ -166,6 +169,10 @@ class Recorder:
                 if pause != _FIRST_PAUSE_SECONDS:
                     log.info("audit.store_recovered")
                 pause = _FIRST_PAUSE_SECONDS
+
+    def _may_flush(self) -> bool:
+        waiting = bool(self._queue) or self._doubt is not None
+        return waiting and asyncio.get_running_loop().time() < self._stop_at
 
     def _say_failed(self, error: Exception) -> None:
         log.error("audit.store_failed", error=_named(error), waiting=len(self._queue))

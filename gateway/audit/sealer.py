@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.audit.chain import EMPTY, Head
 from gateway.audit.checkpoints import Checkpoint, Signer
+from gateway.audit.store import patience
 from gateway.audit.tables import audit_checkpoints
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from gateway.settings import AuditSettings
 
 log = structlog.get_logger(__name__)
+
+_LAST_TRY_SECONDS = 5.0
 
 
 class Sealer:
@@ -45,8 +48,9 @@ class Sealer:
         self._file = checkpoint_path(engine.url, settings)
         self._every = settings.checkpoint_every
         self._seconds = settings.checkpoint_seconds
-        self._timeout = settings.timeout_seconds
-        self._due: dict[int, Head] = {}
+        self._patience = patience(engine, settings.timeout_seconds)
+        self._due: dict[int, Checkpoint] = {}
+        self._open = False
         self._head = EMPTY
         self._sealed = 0
         self._wake = asyncio.Event()
@@ -54,6 +58,7 @@ class Sealer:
 
     def start(self) -> None:
         """Begin."""
+        self._open = True
         self._task = asyncio.create_task(self._run(), name="audit-sealer")
 
     def note(self, head: Head) -> None:
@@ -64,40 +69,46 @@ class Sealer:
 
     def keep(self, head: Head) -> None:
         """Sign this one whatever comes after it: it was written, and is gone."""
-        self._due[head.seq] = head
+        self._sign(head)
         self._wake.set()
 
     async def close(self) -> None:
         """Sign the last head, if it is not yet; stop."""
+        self._open = False
+        self._wake.set()
         if self._task is not None:
+            await asyncio.wait([self._task], timeout=_LAST_TRY_SECONDS)
             self._task.cancel()
-            await asyncio.wait([self._task])
             self._task = None
-            await self._seal()
 
     async def _run(self) -> None:
-        while True:
+        while self._open:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
                     await self._wake.wait()
             self._wake.clear()
             await self._seal()
+        await self._seal()  # what was noted during the last one
+
+    def _sign(self, head: Head) -> None:
+        # Once: if it has to be put down again, it is the same to the letter in both places.
+        if head.seq not in self._due:
+            self._due[head.seq] = self._signer.sign(head, datetime.now(UTC))
 
     async def _seal(self) -> None:
         if self._head.seq != self._sealed:
-            self._due[self._head.seq] = self._head
-        for head in list(self._due.values()):
-            checkpoint = self._signer.sign(head, datetime.now(UTC))
+            self._sign(self._head)
+        for checkpoint in list(self._due.values()):
             try:
-                async with asyncio.timeout(self._timeout):
+                async with asyncio.timeout(self._patience):
                     await self._put(checkpoint)
             except Exception as error:  # noqa: BLE001 - it stays due; the records themselves are safe
                 failed = type(error).__name__  # its text may hold a path or the database's URL
             else:
-                del self._due[head.seq]
-                self._sealed = head.seq
+                del self._due[checkpoint.size]
+                self._sealed = checkpoint.size
                 continue
-            log.error("audit.checkpoint_failed", size=head.seq, error=failed)
+            log.error("audit.checkpoint_failed", size=checkpoint.size, error=failed)
             return
 
     async def _put(self, checkpoint: Checkpoint) -> None:

@@ -42,6 +42,15 @@ _HEAD = select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)
 _RECORD = select(audit.c.seq, audit.c.body, audit.c.prev, audit.c.hash)
 
 
+def patience(engine: AsyncEngine, seconds: float) -> float | None:
+    """How long a transaction may take until it is given up; None for SQLite, whose own limits end it.
+
+    There, ``gateway.database`` bounds the wait for the lock, and what a connection's thread is at cannot be cut off
+    anyway: a second cancellation while the first is being obeyed leaves aiosqlite waiting for that thread for ever.
+    """
+    return None if engine.dialect.name == "sqlite" else seconds
+
+
 class AuditStore:
     """The table of records.
 
