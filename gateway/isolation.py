@@ -112,6 +112,7 @@ class Workers:
                 raise UnsafeFile("The file broke the decoder") from None
 
 
-def forbid_core_dumps() -> None:
-    """For the gateway's own process, which holds bodies in memory too."""
+def guard_own_files() -> None:
+    """For the gateway's own process: no core dump, as it holds bodies too; its files are for its own user only."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.umask(0o077)

@@ -27,7 +27,7 @@ from gateway.api.parts import Readiness
 from gateway.audit.events import SYSTEM, GatewayStarted, GatewayStopped
 from gateway.ingest.frames import FrameSelection
 from gateway.ingest.upload import MediaType, Upload
-from gateway.isolation import forbid_core_dumps
+from gateway.isolation import guard_own_files
 from gateway.migrations import migrate
 from gateway.pipeline import Work, prepare
 
@@ -73,7 +73,7 @@ class Services:
 
     async def start(self) -> None:
         """In order; whatever fails, what was started is closed before the error goes on."""
-        forbid_core_dumps()
+        guard_own_files()
         try:
             await migrate(self.engine)
             await self.recorder.start()

@@ -4,6 +4,8 @@ import asyncio
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -126,3 +128,15 @@ async def test_a_refusal_comes_back_whole(workers):
 async def test_calls_wait_for_a_free_process(workers):
     pids = await asyncio.gather(*(workers.run(_pid, None) for _ in range(5)))
     assert len(set(pids)) == 1
+
+
+def test_the_gateways_own_files_are_for_its_own_user(tmp_path):
+    script = (
+        "import pathlib, resource, sys; from gateway.isolation import guard_own_files; guard_own_files();"
+        "path = pathlib.Path(sys.argv[1]); path.touch();"
+        "print(oct(path.stat().st_mode & 0o777), resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "file"], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.split(maxsplit=1) == ["0o600", "(0, 0)\n"]
