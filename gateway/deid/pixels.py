@@ -15,7 +15,7 @@ from gateway.deid.text import TextDetector, TextRegion
 from gateway.errors import GatewayError, NotSanitizable
 
 if TYPE_CHECKING:
-    from gateway.deid.policy import PixelPolicy
+    from gateway.deid.policy import Looks, PixelPolicy
     from gateway.ingest.image import DisplayFrame, IdentifiableImage
 
 
@@ -55,16 +55,16 @@ class PixelMasker:
         policy = self._policy
         if not policy.look:
             return MaskedFrames(tuple(frame for _, frame in image.frames()))
-        side = policy.single_frame_side if len(image.frame_numbers) == 1 else policy.multi_frame_side
+        looks = policy.single_frame if len(image.frame_numbers) == 1 else policy.multi_frame
         done: dict[bytes, DisplayFrame] = {}
         frames, regions, share, seconds = [], 0, 0.0, 0.0
         for _, frame in image.frames():
             key = hashlib.sha256(repr(frame.shape).encode() + np.ascontiguousarray(frame).tobytes()).digest()
             if key not in done:
                 began = perf_counter()
-                found = self._look(frame, side)
+                found = self._look(frame, looks)
                 seconds += perf_counter() - began
-                done[key], masked = _masked(frame, found, policy.pad, side)
+                done[key], masked = _masked(frame, found, policy.pad, looks.upright)
                 regions += len(found)
                 share = max(share, masked)
                 if share > policy.share_cap:
@@ -74,11 +74,11 @@ class PixelMasker:
             frames.append(done[key])
         return MaskedFrames(tuple(frames), len(done), regions, share, seconds)
 
-    def _look(self, frame: DisplayFrame, side: int) -> list[TextRegion]:
+    def _look(self, frame: DisplayFrame, looks: Looks) -> list[TextRegion]:
         try:
             if self._detector is None:
                 self._detector = TextDetector()
-            return self._detector.regions(frame, side)
+            return self._detector.regions(frame, looks.upright, looks.turned)
         except (GatewayError, MemoryError):
             raise
         except Exception as error:

@@ -31,11 +31,11 @@ _STRIP_LINES = 3
 _STRIP_PRINT = "REFERENCE 0123456789 ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _STRIP_SCALE = 0.4
 
-_PIXEL_THRESHOLD = 0.3
-_SURE = 0.5  # mean of the map over a region; rapidocr's own threshold
+_EDGE = 0.05  # where a region ends on the map
+_PEAK = 0.3  # what its middle must reach; rapidocr's own threshold
 _MIN_AREA = 4
 _UNCLIP = 1.6  # how far the detector's training shrank its regions (ratio of area to perimeter)
-_LARGE_SIDE = 0.25  # of the look's shorter side: print this tall is doubtful
+_LARGE_SIDE = 0.12  # of the look's shorter side: print this tall is doubtful, and anatomy is what it mostly is
 _READ_HEIGHT = 48
 _READ_WIDTH = 320
 _READ_SCORE = 0.6
@@ -51,7 +51,7 @@ class TextRegion:
         centre: x, y in pixels of the picture.
         size: Its two sides in pixels.
         angle: Degrees, as cv2.minAreaRect gives it.
-        score: Mean of the network's map over it, 0 to 1.
+        score: Highest value of the network's map in it, 0 to 1.
     """
 
     centre: tuple[float, float]
@@ -77,24 +77,33 @@ class TextDetector:
         self._detector = _session(folder / "PP-OCRv6_det_small.onnx")
         self._reader = _session(folder / "PP-OCRv6_rec_small.onnx")
 
-    def regions(self, frame: DisplayFrame, longest_side: int) -> list[TextRegion]:
+    def regions(self, frame: DisplayFrame, upright: int, turned: int | None) -> list[TextRegion]:
         """Every region of text.
 
         Args:
             frame: uint8 [height, width] or [height, width, 3].
-            longest_side: Pixels to which the frame's longer side is scaled for the look; it is doubled at most.
+            upright: Pixels to which the frame's longer side is scaled for the look; it is doubled at most.
+            turned: The same for a second look at the frame turned by a quarter, for vertical print; None for none.
 
         Returns:
             Regions in the frame's own pixels.
         """
         colour = frame if frame.ndim == 3 else np.repeat(frame[:, :, None], 3, axis=2)
-        look = _scaled(colour, longest_side)
-        likely = self._map(_with_strip(look))[: look.shape[0], : look.shape[1]]
+        found = self._look(_scaled(colour, upright), turned=False, shape=frame.shape)
+        if turned is not None:
+            found += self._look(_scaled(colour, turned), turned=True, shape=frame.shape)
+        return found
+
+    def _look(self, look: npt.NDArray[np.uint8], *, turned: bool, shape: tuple[int, ...]) -> list[TextRegion]:
+        seen = np.ascontiguousarray(np.rot90(look)) if turned else look
+        likely = self._map(_with_strip(seen))[: seen.shape[0], : seen.shape[1]]
+        if turned:
+            likely = np.ascontiguousarray(np.rot90(likely, 3))
         candidates = _candidates(likely)
-        doubtful = [region for region in candidates if _is_doubtful(region, look.shape)]
+        doubtful = [region for region in candidates if min(region.size) > _LARGE_SIDE * min(look.shape[:2])]
         text = [region for region in candidates if region not in doubtful]
         text += [region for region in doubtful[:_MOST_READ] if self._readable(look, region)] + doubtful[_MOST_READ:]
-        factors = (colour.shape[1] / look.shape[1], colour.shape[0] / look.shape[0])
+        factors = (shape[1] / look.shape[1], shape[0] / look.shape[0])
         return [_resized(region, factors) for region in text]
 
     def _map(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -159,7 +168,7 @@ def _with_strip(look: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _candidates(likely: npt.NDArray[np.float32]) -> list[TextRegion]:
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((likely > _PIXEL_THRESHOLD).astype(np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((likely > _EDGE).astype(np.uint8))
     found = []
     for label in range(1, count):
         left, top, width, height, area = (int(value) for value in stats[label])
@@ -170,15 +179,11 @@ def _candidates(likely: npt.NDArray[np.float32]) -> list[TextRegion]:
         (x, y), (first, second), angle = cv2.minAreaRect(points)
         first, second = first + 1, second + 1  # minAreaRect measures between pixel centres
         out = first * second * _UNCLIP / (2 * (first + second))
-        score = float(likely[top : top + height, left : left + width][window].mean())
+        score = float(likely[top : top + height, left : left + width][window].max())
+        if score < _PEAK:
+            continue
         found.append(TextRegion((x + left, y + top), (first + 2 * out, second + 2 * out), angle, score))
     return found
-
-
-def _is_doubtful(region: TextRegion, shape: tuple[int, ...]) -> bool:
-    """Weak, or larger than print is: the shapes that anatomy is taken for."""
-    short = min(region.size)
-    return region.score < _SURE or short > _LARGE_SIDE * min(shape[:2])
 
 
 def _upright(look: npt.NDArray[np.uint8], region: TextRegion) -> npt.NDArray[np.uint8]:
