@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gateway.embedded.child import Child
-from gateway.embedded.errors import StartFailed
 
 if TYPE_CHECKING:
     from gateway.embedded.triton_environment import TritonEnvironment
@@ -26,7 +25,7 @@ READY_SECONDS = 90.0
 
 _EXIT_SECONDS = 5
 _STOP_SECONDS = 8.0
-_PORT_ATTEMPTS = 3
+_FIRST_PORT, _LAST_PORT = 20_000, 32_767
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory lives there, shm_overview(7)
 
 
@@ -40,15 +39,31 @@ class Ports:
 
     @classmethod
     def free(cls) -> Ports:
-        """Ports that nobody listened on a moment ago. Triton takes no open socket: see ``wait_ready``."""
-        sockets = [socket.socket() for _ in range(3)]
+        """Ports that nobody listens on.
+
+        Triton takes no open socket, so another program could take one of them before it does. Those that the kernel
+        gives to outgoing connections (32768 and up, ip(7)) are left out: then only another listener could.
+        """
+        found: dict[int, socket.socket] = {}
         try:
-            for each in sockets:
-                each.bind(("127.0.0.1", 0))
-            return cls(*(each.getsockname()[1] for each in sockets))
+            while len(found) < 3:
+                port = _FIRST_PORT + secrets.randbelow(_LAST_PORT - _FIRST_PORT + 1)
+                if port not in found and (listener := _bound(port)) is not None:
+                    found[port] = listener
+            return cls(*found)
         finally:
-            for each in sockets:
-                each.close()
+            for listener in found.values():
+                listener.close()
+
+
+def _bound(port: int) -> socket.socket | None:
+    listener = socket.socket()
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        listener.close()
+        return None
+    return listener
 
 
 class Triton:
@@ -84,9 +99,9 @@ class Triton:
         self._control = control
         self._configuration = configuration
         self._region = f"cordon_{secrets.token_hex(6)}"
-        self._attempts = 1
         self._sweep_stale_regions()
         self._backends = environment.assemble_backends(folder / "backends")
+        self.ports = Ports.free()
         self.child = self._start()
 
     @property
@@ -105,7 +120,6 @@ class Triton:
         return f"http://127.0.0.1:{self.ports.metrics}/metrics"
 
     def _start(self) -> Child:
-        self.ports = Ports.free()
         options = {
             "model-repository": self._repository,
             "model-config-name": self._configuration,
@@ -133,18 +147,7 @@ class Triton:
         Raises:
             StartFailed: It ended, or was not ready in time.
         """
-        while True:
-            try:
-                return self.child.wait_ready(self._answers, seconds)
-            except StartFailed as error:
-                # Another program took one of the ports between our look and Triton's bind.
-                if "failed to bind" not in str(error).lower() and "in use" not in str(error).lower():
-                    raise
-                if self._attempts == _PORT_ATTEMPTS:
-                    raise
-                self._attempts += 1
-                self.child.stop(_STOP_SECONDS)
-                self.child = self._start()
+        self.child.wait_ready(self._answers, seconds)
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.ports.http, timeout=1.0)
