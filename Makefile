@@ -70,13 +70,14 @@ define check-python
 endef
 
 # --frozen: exactly what uv.lock names. --inexact: uv itself stays. --system-certs: many networks have a CA of their own.
+# --compile-bytecode: once here, or at every start of every process where Python may not write next to its packages.
 .venv/.installed: pyproject.toml uv.lock
 	$(check-python)
 	@test -x $(PY) || { echo 'Making .venv with $(PYTHON)'; $(PYTHON) -m venv .venv; }
 ifeq ($(INSTALLER),uv)
 	@test -x $(UV) || $(PY) -m pip install --quiet --disable-pip-version-check 'uv>=0.13,<1'
 	@echo 'Installing the gateway into .venv'
-	@$(UV) sync --quiet --frozen --all-extras --inexact --system-certs --no-python-downloads --python $(PY)
+	@$(UV) sync --quiet --frozen --all-extras --inexact --compile-bytecode --system-certs --no-python-downloads --python $(PY)
 else
 	@$(PY) -m pip install --quiet --disable-pip-version-check 'pip>=25.1' 'uv>=0.13,<1'
 	@echo 'Installing the gateway into .venv with pip'
