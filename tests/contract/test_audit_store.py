@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, delete, select, text, update
 
 from gateway.audit.chain import GENESIS
-from gateway.audit.events import KeyRevoked, UnfitEvent
+from gateway.audit.events import KeyRevoked, UnfitEvent, fields_of
 from gateway.audit.reader import AuditReader
 from gateway.audit.search import Filters, matching
 from gateway.audit.store import AuditStore
@@ -109,6 +109,33 @@ async def test_records_come_back_as_they_were_linked(store: AuditStore) -> None:
     assert second[0].prev == first[1].hash
     assert await store.head() == second[0].head
     assert await store.read(after_seq=1, limit=1) == [first[1]]
+
+
+async def test_one_at_a_time_holds_the_chains_end(store: AuditStore, url: str) -> None:
+    """As another process would: through a connection pool of its own."""
+    engine = engine_of(url)
+    other = AuditStore(engine, CHAIN_KEY.encode())
+    async with store.appending() as tail:
+        waiting = asyncio.create_task(other.append([finished("second")]))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        await tail.insert(tail.link([fields_of(finished("first"))]))
+    assert [record.seq for record in await waiting] == [2]
+    await other.close()
+    await engine.dispose()
+
+
+async def test_a_block_that_fails_leaves_nothing(store: AuditStore) -> None:
+    async def fail() -> None:
+        async with store.appending() as tail:
+            await tail.insert(tail.link([fields_of(finished("never"))]))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await fail()
+    await store.append([finished("r1")])
+
+    assert [record.fields["request_id"] for record in await store.read()] == ["r1"]
 
 
 async def test_an_empty_log_has_an_empty_head(store: AuditStore, url: str) -> None:

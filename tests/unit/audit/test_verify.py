@@ -1,0 +1,75 @@
+"""What only the links between records can tell."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from gateway.audit.chain import EMPTY, Record, link
+from gateway.audit.checkpoints import Signer
+from gateway.audit.events import fields_of
+from gateway.audit.tables import row_of
+from gateway.audit.verify import COLUMNS, Report, Verification
+from tests.support.audit import finished
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+KEY = b"k" * 32
+SIGNER = Signer(KEY)
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def chain(*names: str) -> list[Record]:
+    records: list[Record] = []
+    for name in names:
+        head = records[-1].head if records else EMPTY
+        records.append(link(KEY, fields_of(finished(name)), head, NOON))
+    return records
+
+
+def report_on(records: Iterable[Record], **changes: Any) -> Report:
+    settings: dict[str, Any] = {"stored": [], "elsewhere": None, "checkpoint_every": 100}
+    verification = Verification(KEY, SIGNER.public, **(settings | changes))
+    for record in records:
+        row = row_of(record)
+        verification.add([row[name] for name in COLUMNS])
+    return verification.finish()
+
+
+def test_a_chain_is_good() -> None:
+    assert report_on(chain("a", "b", "c")).good
+
+
+def test_a_genuine_record_of_another_history_is_found() -> None:
+    """It has the right number and a good hash, as a restored backup might: only the links around it tell."""
+    ours, other = chain("a", "b", "c", "d"), chain("a", "x", "y", "z")
+    report = report_on([*ours[:2], other[2], ours[3]])
+
+    assert report.verdicts["integrity"].good
+    assert report.verdicts["order"].first_bad == 3
+    assert report.verdicts["order"].faults == 2
+
+
+def test_another_history_grown_to_the_same_length_is_found_by_a_checkpoint() -> None:
+    ours, other = chain("a", "b", "c"), chain("a", "x", "y")
+    report = report_on(other, stored=[SIGNER.sign(ours[1].head, NOON)])
+
+    assert report.verdicts["order"].good
+    assert report.verdicts["tail"].first_bad == 2
+
+
+def test_of_two_good_checkpoints_of_one_size_one_is_wrong() -> None:
+    ours, other = chain("a", "b"), chain("a", "x")
+    both = [SIGNER.sign(ours[1].head, NOON), SIGNER.sign(other[1].head, NOON)]
+
+    assert not report_on(ours, stored=both).verdicts["tail"].good
+
+
+def test_the_first_fault_is_named_and_all_are_counted() -> None:
+    records = chain(*"abcdefgh")
+    report = report_on([records[0], *records[2:5], *records[6:]])
+
+    order = report.verdicts["order"]
+    assert (order.first_bad, order.says) == (2, "1 missing")
+    assert order.faults == 4  # two gaps, and after each a record that does not follow the one before it
