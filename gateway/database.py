@@ -23,11 +23,13 @@ metadata = MetaData(
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """An engine whose commits are durable when they return."""
+    """An engine whose commits are durable when they return, and whose errors do not quote what was to be stored."""
     url = make_url(settings.url.get_secret_value())
     if url.get_backend_name() != "sqlite":
-        return create_async_engine(url, pool_size=5, max_overflow=5, pool_timeout=2, pool_pre_ping=True)
-    engine = create_async_engine(url, connect_args={"timeout": 2})
+        return create_async_engine(
+            url, hide_parameters=True, pool_size=5, max_overflow=5, pool_timeout=2, pool_pre_ping=True
+        )
+    engine = create_async_engine(url, hide_parameters=True, connect_args={"timeout": 2})
 
     @event.listens_for(engine.sync_engine, "connect")
     def _durable(connection: Any, _record: Any) -> None:
