@@ -75,8 +75,12 @@ class Ours:
         try:
             return decode(Upload(data), self._all, self._limits)
         except NoPixels:
-            dataset = read_file(data, self._limits).dataset
-            return IdentifiableImage(MediaType.DICOM, dataset, (), 0, None, _no_frame)
+            return self.header(data)
+
+    def header(self, data: bytes) -> IdentifiableImage:
+        """The header alone: no frame is decoded."""
+        dataset = read_file(data, self._limits).dataset
+        return IdentifiableImage(MediaType.DICOM, dataset, (), 0, None, _no_frame)
 
     def file(self, data: bytes, pixels: bytes | None) -> bytes:
         """Bytes to bytes, header only, for the clock. The pixels go through untouched.
@@ -85,7 +89,7 @@ class Ours:
             data: The file.
             pixels: Its Pixel Data element, encoded; what other tools read and write without looking at it.
         """
-        done: SanitizedImage = self._engine.deidentify(self.read(data), tenant=TENANT)
+        done: SanitizedImage = self._engine.deidentify(self.header(data), tenant=TENANT)
         assert done.dataset is not None
         buffer = BytesIO()
         if pixels is not None:

@@ -2,9 +2,10 @@
 
     python peer_runner.py PEER INPUT_FOLDER OUTPUT_FOLDER ROUNDS
 
-PEER is dicognito, dicom-anonymizer, deid, or one of two floors: copy (read and write) and floor (the same, every value
-looked at). Every round treats every file, one after the other in this one process, as the peer's documentation says,
-from file to file. Prints a line of JSON: CPU seconds of each round, and the files that failed with the error's type.
+PEER is dicognito, dicom-anonymizer, deid, or one of two measures: floor (read and write) and decoded (the same, every
+value looked at). Every round treats every file, one after the other in this one process, as the peer's documentation
+says, from file to file. Prints a line of JSON: CPU seconds of each round, and the files that failed with the error's
+type.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def floor() -> Callable[[Path, Path], None]:
+def decoded() -> Callable[[Path, Path], None]:
     def work(source: Path, target: Path) -> None:
         dataset = pydicom.dcmread(source)
         # Touching every element makes pydicom convert it, as any tool that looks at the values must.
@@ -35,7 +36,7 @@ def floor() -> Callable[[Path, Path], None]:
     return work
 
 
-def copy() -> Callable[[Path, Path], None]:
+def floor() -> Callable[[Path, Path], None]:
     """Read and write without a look at any value: pydicom copies raw elements."""
 
     def work(source: Path, target: Path) -> None:
@@ -81,7 +82,7 @@ def deid() -> Callable[[Path, Path], None]:
 
 
 PEERS: dict[str, Callable[[], Callable[[Path, Path], None]]] = {
-    "floor": floor, "copy": copy, "dicognito": dicognito, "dicom-anonymizer": dicom_anonymizer, "deid": deid,
+    "floor": floor, "decoded": decoded, "dicognito": dicognito, "dicom-anonymizer": dicom_anonymizer, "deid": deid,
 }  # fmt: skip
 
 

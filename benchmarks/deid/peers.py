@@ -46,7 +46,7 @@ class Folder:
         """Have a tool treat every file; see peer_runner.py for the answer.
 
         Args:
-            tool: One of NAMES, ``floor`` or ``copy``.
+            tool: One of NAMES, ``floor`` or ``decoded``.
             python: Interpreter of its environment.
             rounds: How often; of more than one, the first is not timed.
             seconds: Longest wait.

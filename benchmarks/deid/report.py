@@ -44,10 +44,11 @@ def failures(score: Score, limit: int | None = 20) -> str:
 
 
 def speeds(milliseconds: dict[str, float]) -> str:
-    """Milliseconds a file, and how many times our own."""
-    ours = milliseconds["cordon"]
+    """Milliseconds a file; how many times ours they are; how many times the floor."""
+    ours, floor = milliseconds["cordon"], milliseconds["floor"]
     return "\n".join(
-        f"{name:20s} {value:8.2f} ms/file   {value / ours:6.2f} x cordon" for name, value in milliseconds.items()
+        f"{name:18s}{value:8.2f} ms a file {value / ours:7.2f} x cordon {value / floor:7.2f} x floor"
+        for name, value in milliseconds.items()
     )
 
 

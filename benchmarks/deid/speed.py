@@ -33,7 +33,7 @@ def milliseconds(
         rounds: How often everything is run.
     """
     pixels = {instance.name: _pixels(instance.data) for instance in instances}
-    tools = [("copy", sys.executable), ("floor", sys.executable)] + (
+    tools = [("floor", sys.executable), ("decoded", sys.executable)] + (
         [(name, python) for name in NAMES] if python else []
     )
     taken: dict[str, list[float]] = {"cordon": []}
