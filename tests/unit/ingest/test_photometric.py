@@ -1,4 +1,4 @@
-"""Step 2: stored values are shown as the header says; the numbers are worked out by hand from PS3.3 C.7.6.3, C.11."""
+"""Step 2: stored values are shown as the header says; worked out by hand from PS3.3 C.7.6.3, C.11."""
 
 import contextlib
 import struct
