@@ -51,7 +51,7 @@ class HeaderWalk:
             rule = (None if depth else self.special.get(number)) or self.rulebook.rule(number, vr, known)
             if vr == "PN" or number in self.tables.identifiers:
                 self.identifiers.collect(source, number, self.tables.identifiers.get(number, "name"))
-            if isinstance(rule, Recurse) and vr == "SQ":
+            if vr == "SQ" and isinstance(rule, Recurse):
                 self._sequence(source, number, target, depth)
                 continue
             result = rule.apply(Found(element, number, vr or known[0], self.stand_ins)) if known else None

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pydicom.charset import encode_string
+from pydicom.charset import convert_encodings, encode_string
 from pydicom.valuerep import PersonName
 
 from gateway.deid.values import is_term, texts
@@ -28,6 +28,7 @@ _MIN_OTHER = 2  # a name of two Kanji or Hangul is a whole name
 _MIN_BYTES_IN_BINARY = 6  # shorter runs occur in pixel tables by chance
 _NUMERIC_VRS = frozenset({"DS", "IS"})
 _MIN_DIGITS_IN_NUMBERS = 6  # a Patient ID of 512 is not proved by an image of 512 columns
+_CHARACTER_SET = 0x00080005
 _WORD = re.compile(r"\w+", re.UNICODE)
 
 
@@ -70,8 +71,10 @@ class Identifiers:
 
 
 def _codecs(dataset: Dataset) -> list[str]:
-    encodings = dataset.original_character_set
-    return [encodings] if isinstance(encodings, str) else list(encodings)
+    """Python codecs of the character sets that a dataset declares, or inherits from the one that it stands in."""
+    declared = convert_encodings(texts(dataset.get_item(_CHARACTER_SET))) if _CHARACTER_SET in dataset else []
+    inherited = dataset.original_character_set
+    return [*declared, *([inherited] if isinstance(inherited, str) else inherited)]
 
 
 def survivors(target: Dataset, identifiers: Identifiers, tables: Tables) -> list[int]:
@@ -126,12 +129,15 @@ def _holds(element: Element, tag: int, words: re.Pattern[str], encoded: dict[str
 
 
 def _encodings(needle: str, codecs: set[str]) -> set[bytes]:
-    forms = {needle.encode(), needle.encode("utf-16-le"), needle.encode("utf-16-be")}
-    for codec in codecs:
-        try:
-            forms.add(encode_string(needle, [codec]).lower())
-        except Exception:  # noqa: BLE001, S112 - a character set that cannot write this identifier cannot hide it
-            continue
+    """The identifier as bytes: small, capitals, and as names are written."""
+    forms = set()
+    for text in (needle, needle.upper(), needle.title()):
+        forms |= {text.encode().lower(), text.encode("utf-16-le").lower(), text.encode("utf-16-be").lower()}
+        for codec in codecs:
+            try:
+                forms.add(encode_string(text, [codec]).lower())
+            except Exception:  # noqa: BLE001, S112 - a character set that cannot write this identifier cannot hide it
+                continue
     return forms
 
 

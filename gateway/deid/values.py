@@ -7,6 +7,7 @@ fail on a malformed one. Most decisions need the tag, the VR and a few bytes.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
@@ -43,8 +44,11 @@ _DUMMIES: dict[str, Any] = {
 }
 
 
+@lru_cache(maxsize=8192)
 def dictionary_vrs(tag: int) -> tuple[str, ...]:
-    """The VRs that the data dictionary (PS3.6) gives an attribute; empty if it does not know it."""
+    """The VRs that the data dictionary (PS3.6) gives an attribute; empty if it does not know it, or is private."""
+    if tag & 0x10000:
+        return ()
     entry = DicomDictionary.get(tag)
     if entry is None and (mask := mask_match(tag)):
         entry = RepeatersDictionary[mask]
