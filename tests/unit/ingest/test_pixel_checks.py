@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import rle.utils
 
 from gateway.errors import CallerError, ImageTooLarge, InvalidParameter, Unreadable, UnsafeFile
 from gateway.ingest.decode import decode
@@ -93,6 +94,17 @@ def test_rle_segments_stop_at_the_size_of_the_frame() -> None:
     bomb = struct.pack("<16L", 1, 64, *[0] * 14) + b"\x81\x07" * 1_000_000  # would be 129 MB
     (frame,) = shown(file(attributes(8, 8) + encapsulated([bomb]), RLE))
     assert frame.shape == (8, 8)
+
+
+def test_a_decoder_that_panics_is_a_refusal_like_any_other() -> None:
+    """A Rust panic is no Exception. Four segments of 111 bytes for 100 pixels make the RLE decoder panic."""
+    segment = b"\xdc\x07" * 3
+    frame = struct.pack("<16L", 4, *range(64, 64 + 4 * len(segment), len(segment)), *[0] * 11) + segment * 4
+    with pytest.raises(BaseException) as panic:  # noqa: PT011 - its class cannot be imported
+        rle.utils.decode_frame(frame, 100, 32, "<")
+    assert not isinstance(panic.value, Exception)
+    with pytest.raises(Unreadable):
+        shown(file(attributes(10, 10, allocated=32) + encapsulated([frame]), RLE))
 
 
 def test_a_deflated_frame_stops_at_the_size_of_the_frame() -> None:
