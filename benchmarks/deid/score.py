@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import isclose
 from typing import TYPE_CHECKING
 
@@ -77,6 +77,7 @@ class Scorer:
         self._uids: dict[str, Counter[str]] = defaultdict(Counter)
         self._patients: dict[str, Counter[str]] = defaultdict(Counter)
         self._shifts: dict[int, Counter[int]] = defaultdict(Counter)
+        self._days: dict[tuple[int, str], set[str]] = defaultdict(set)
         self._later: list[tuple[Instance, Action, str | int]] = []
 
     def add(self, instance: Instance, output: Output) -> None:
@@ -102,7 +103,10 @@ class Scorer:
         shifts = {number: counts.most_common(1)[0][0] for number, counts in self._shifts.items()}
         for instance, action, found in self._later:
             if action.type is ActionType.DATE_SHIFTED:
-                same = found == shifts[instance.patient.number]
+                # A dummy in the place of all dates agrees with itself most often, and is no shift.
+                day = datetime.strptime(action.original[:8], "%Y%m%d") + timedelta(days=int(found))  # noqa: DTZ007 - a day
+                alone = len(self._days[instance.patient.number, f"{day:%Y%m%d}"]) == 1
+                same = alone and found == shifts[instance.patient.number]
                 self._settle(instance, action, "" if same else "shifted unlike the patient's other dates")
             else:
                 table = uids if action.type is ActionType.UID_CONSISTENT else patients
@@ -170,6 +174,7 @@ class Scorer:
         if not days:
             return "unchanged"
         self._shifts[instance.patient.number][days] += 1
+        self._days[instance.patient.number, text[:8]].add(action.original[:8])
         self._later.append((instance, action, days))
         return None
 

@@ -184,6 +184,21 @@ def test_one_uid_for_all_is_found(instances: list[Instance]) -> None:
     assert {f.action.where for f in score.failures if f.action.type is ActionType.UID_CONSISTENT} == {"(0020,000E)"}
 
 
+def test_one_date_for_all_is_no_shift(instances: list[Instance]) -> None:
+    def engine(instance: Instance) -> Output:
+        output = oracle(instance, SHIFTED)
+        assert output.dataset is not None
+        for action in actions(instance, SHIFTED):
+            element = find(output.dataset, action.path)
+            if action.type is ActionType.DATE_SHIFTED and element is not None:
+                element.value = "19000101" + action.original[8:]
+        return output
+
+    score = scored(instances, engine, SHIFTED)
+    assert score.correct[ActionType.DATE_SHIFTED] == 0
+    assert {failure.action.type for failure in score.failures} == {ActionType.DATE_SHIFTED}
+
+
 def test_a_private_element_that_is_kept_is_found_though_its_value_changed(instances: list[Instance]) -> None:
     def engine(instance: Instance) -> Output:
         output = oracle(instance, BASIC)
