@@ -56,9 +56,16 @@ class Palette:
 
     def apply(self, stored: Stored) -> npt.NDArray[np.uint8]:
         """uint8 [rows, columns, 3]. Values beyond either end of a table get the entry of that end."""
+        if stored.dtype.itemsize == 2 and stored.size > 2**16:  # look every possible value up once, not every pixel
+            every = np.arange(2**16, dtype=np.uint16)
+            shown: npt.NDArray[np.uint8] = self.apply(every.view(f"{stored.dtype.kind}2"))[
+                stored.astype(stored.dtype.newbyteorder("="), copy=False).view(np.uint16)
+            ]
+            return shown
+        wide = np.int32 if stored.dtype.itemsize <= 2 else np.int64
         out = np.empty((*stored.shape, 3), dtype=np.uint8)
         for channel, (first, table) in enumerate(zip(self.first, self.tables, strict=True)):
-            index = np.clip(stored.astype(np.int64) - first, 0, len(table) - 1)
+            index = np.clip(stored.astype(wide) - first, 0, len(table) - 1)
             out[..., channel] = table[index]
         return out
 

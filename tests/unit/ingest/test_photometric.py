@@ -284,6 +284,16 @@ def test_a_palette_of_more_than_256_entries_of_8_bits() -> None:
     assert out[0][0, :, 0].tolist() == [0, 1, 255, 255]
 
 
+@pytest.mark.parametrize("dtype", ["u2", "i2"])
+def test_a_large_frame_is_shown_as_a_small_one_is(dtype: str) -> None:
+    table = np.random.default_rng(3).permutation(256).astype(np.uint8).tobytes()
+    more = palette(8, 10, table, table[::-1], table, count=256)
+    frame = np.resize(np.arange(-50, 400).astype(dtype), (2, 40000))
+    (shown_large,) = shown(native(frame, photometric="PALETTE COLOR", more=more))
+    (shown_small,) = shown(native(frame[:, :100], photometric="PALETTE COLOR", more=more))
+    assert np.array_equal(shown_large[:, :100], shown_small)
+
+
 def test_a_segmented_palette_is_expanded() -> None:
     """C.7.9.2: discrete 2 (0, 10); linear 4 up to 50; indirect: the first segment again."""
     data = struct.pack("<11H", 0, 2, 0, 10 << 8, 1, 4, 50 << 8, 2, 1, 0, 0)
