@@ -195,7 +195,8 @@ def test_one_date_for_all_is_no_shift(instances: list[Instance]) -> None:
         return output
 
     score = scored(instances, engine, SHIFTED)
-    assert score.correct[ActionType.DATE_SHIFTED] == 0
+    asked = [action for one in instances for action in actions(one, SHIFTED) if action.expected == ("shifted",)]
+    assert len(score.failures) == len(asked) > 100
     assert {failure.action.type for failure in score.failures} == {ActionType.DATE_SHIFTED}
 
 
