@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 CHARACTER_SET = 0x00080005
+_LITTLE_ENDIAN_ITEM, _BIG_ENDIAN_ITEM = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 """Float Pixel Data, Double Float Pixel Data, Pixel Data."""
 
@@ -89,14 +90,14 @@ def name(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
-def encoding_seen(data: bytes, start: int) -> Encoding:
-    """How a little endian data set is written, by its first element: explicit if there is a VR behind the tag.
+def encoding_seen(data: bytes, start: int, *, little_endian: bool = True) -> Encoding:
+    """How a data set is written, by its first element: explicit if there is a VR behind the tag.
 
     Read as an implicit length those two letters would be 16 kB or more, which no first element has. Needed because some
     writers contradict the transfer syntax that they name, and PS3.5 §6.2.2 where they write items under an UN.
     """
     vr = data[start + 4 : start + 6]
-    return Encoding(implicit=vr not in _SHORT_VRS and vr not in _LONG_VRS, little_endian=True)
+    return Encoding(implicit=vr not in _SHORT_VRS and vr not in _LONG_VRS, little_endian=little_endian)
 
 
 def read_structure(
@@ -236,8 +237,10 @@ class _Reader:
             raise UnsafeFile(f"{name(tag)} declares more bytes than remain")
         kind = self._kind(header, dataset)
         if kind == "SQ":
-            # The items of an UN are in implicit VR little endian (PS3.5 §6.2.2), though some writers forget that.
-            inner = encoding_seen(self._data, start + 8) if vr == "UN" else encoding
+            inner = encoding
+            if vr == "UN":  # then its items are in implicit VR little endian (PS3.5 §6.2.2), unless the writer forgot
+                little_endian = self._data[start : start + 4] != _BIG_ENDIAN_ITEM
+                inner = encoding_seen(self._data, start + 8, little_endian=little_endian)
             items, position = self._sequence(header, end, inner, depth, charset)
             sequence = Sequence(items)
             sequence.is_undefined_length = length == UNDEFINED
@@ -261,7 +264,7 @@ class _Reader:
         if vr not in (None, "UN"):
             return vr
         known = _dictionary_vr(tag, dataset)
-        items = self._data[start : start + 4] in (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+        items = self._data[start : start + 4] in (_LITTLE_ENDIAN_ITEM, _BIG_ENDIAN_ITEM)
         if known == "SQ" or length == UNDEFINED:
             if vr is None and known in ("OB or OW", "OB", "OW"):
                 return known

@@ -214,6 +214,26 @@ def test_words_where_there_can_be_none_are_dropped(vr: str, good: str, bad: str)
     assert 0x00189999 not in dropped[SEQUENCE].value[0]
 
 
+@pytest.mark.parametrize(
+    ("tag", "vr"), [(0x00180050, "LO"), (0x00180050, "OB"), (0x00080020, "UN"), (SEQUENCE, "OB"), (0x00280106, "LT")]
+)
+def test_a_representation_of_words_where_the_dictionary_has_none_is_dropped(tag: int, vr: str) -> None:
+    assert tag not in read_file(file(element(tag, vr, b"Doe^Jane" * (9000 if vr == "UN" else 1))), LIMITS).dataset
+
+
+def test_representations_that_are_often_confused_are_kept() -> None:
+    body = text(0x00080070, "SH", "Maker") + text(0x00180050, "IS", "5") + us(0x00280106, 1)
+    assert len(read_file(file(body), LIMITS).dataset) == 3
+
+
+def test_unknown_values_written_big_endian_are_looked_into() -> None:
+    inner = struct.pack(">HH2sH", 0x0010, 0x0020, b"LO", 2) + b"ID"
+    value = struct.pack(">HHL", 0xFFFE, 0xE000, len(inner)) + inner
+    body = struct.pack(">HH2sHL", 0x0008, 0x1140, b"UN", 0, len(value)) + value
+    found = read_file(file(body, "1.2.840.10008.1.2.2"), LIMITS)
+    assert found.dataset[SEQUENCE].value[0][0x00100020].value == "ID"
+
+
 def test_a_number_of_the_wrong_length_is_dropped() -> None:
     assert 0x00181310 not in read_file(file(element(0x00181310, "US", b"AB", length=3) + b"C"), LIMITS).dataset
 
