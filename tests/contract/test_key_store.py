@@ -274,6 +274,7 @@ async def test_the_migrated_tables_are_the_declared_ones(engine: AsyncEngine) ->
     "dead", ["postgresql+asyncpg://u:hidden@127.0.0.1:1/x", "sqlite+aiosqlite:////nowhere/at/all.db"]
 )
 async def test_a_database_that_is_not_there_is_a_clear_error(dead: str) -> None:
+    others = set(threading.enumerate())
     engine = engine_of(dead)
     store = KeyStore(engine, MAKER)
     began = time.monotonic()
@@ -284,7 +285,7 @@ async def test_a_database_that_is_not_there_is_a_clear_error(dead: str) -> None:
     await engine.dispose()
     assert time.monotonic() - began < 10
     # aiosqlite's thread of a connection that failed to open tells the loop so a moment later: it must still be there.
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - others:
         if "_connection_worker_thread" in thread.name:
             await asyncio.to_thread(thread.join)
 
