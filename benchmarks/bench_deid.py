@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.deid import report  # noqa: E402 - after the path
-from benchmarks.deid.adapters import Ours  # noqa: E402
-from benchmarks.deid.corpus import FULL, corpus  # noqa: E402
-from benchmarks.deid.key import OptionSet  # noqa: E402
-from benchmarks.deid.peers import NAMES, Folder  # noqa: E402
-from benchmarks.deid.score import Scorer  # noqa: E402
-from benchmarks.deid.speed import milliseconds  # noqa: E402
+from benchmarks.deid import report
+from benchmarks.deid.adapters import Ours
+from benchmarks.deid.corpus import FULL, corpus
+from benchmarks.deid.key import OptionSet
+from benchmarks.deid.peers import NAMES, Folder
+from benchmarks.deid.score import Scorer
+from benchmarks.deid.speed import milliseconds
 
 if TYPE_CHECKING:
     from benchmarks.deid.corpus import Instance

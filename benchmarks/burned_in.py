@@ -20,10 +20,10 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from gateway.deid.pixels import PixelMasker  # noqa: E402 - after the path
-from gateway.deid.policy import load_policy  # noqa: E402
-from tests.support import deid  # noqa: E402
-from tests.support.planted_text import BACKGROUNDS, Planted, background, plant  # noqa: E402
+from gateway.deid.pixels import PixelMasker
+from gateway.deid.policy import load_policy
+from tests.support import deid
+from tests.support.planted_text import BACKGROUNDS, Planted, background, plant
 
 HEIGHTS = (6, 9, 12, 16, 24, 32)
 SIZES = ((512, 512), (224, 224), (768, 1024))

@@ -59,7 +59,8 @@ def any_modality(stack, tmp_path_factory):
         yield running
 
 
-def test_all_files_at_eight_at_a_time(any_modality):
+@pytest.mark.parametrize("frames", ["all", "middle"])
+def test_all_files_at_eight_at_a_time(any_modality, frames):
     assert len(FILES) >= 122
     memory = Memory(any_modality)
     memory.start()
@@ -68,7 +69,7 @@ def test_all_files_at_eight_at_a_time(any_modality):
         began = time.monotonic()
         with any_modality.client() as client:
             answer = client.post(
-                "/v1/predict?frames=middle",
+                f"/v1/predict?frames={frames}",
                 content=path.read_bytes(),
                 headers={"Content-Type": "application/octet-stream"},
             )
