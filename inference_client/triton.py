@@ -184,8 +184,11 @@ class TritonClient:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(ask(part)) for part in parts]
-        except* InferenceError as errors:
-            raise errors.exceptions[0] from None
+        except BaseExceptionGroup as errors:  # not except*: before Python 3.11.4 it wraps what it raises
+            named, others = errors.split(InferenceError)
+            if named is None or others is not None:
+                raise
+            raise named.exceptions[0] from None
         answers = [task.result() for task in tasks]
         if len({answer.model_version for answer in answers}) > 1:
             raise ModelNotReady("the model changed its version in the middle of a request")
