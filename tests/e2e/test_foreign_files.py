@@ -1,4 +1,4 @@
-"""Every public test file is answered: 200 or a named 4xx, in time, in bounded memory."""
+"""Every public test file is answered, all its frames: 200 or a named 4xx, in time, in bounded memory."""
 
 from __future__ import annotations
 
@@ -59,8 +59,15 @@ def any_modality(stack, tmp_path_factory):
         yield running
 
 
-@pytest.mark.parametrize("frames", ["all", "middle"])
-def test_all_files_at_eight_at_a_time(any_modality, frames):
+@pytest.mark.parametrize(
+    ("callers", "seconds"),
+    [
+        pytest.param(1, 5.0, id="one at a time"),
+        # Eight multi-frame files share the machine's cores: what bounds them is the gateway's own deadline, a 504.
+        pytest.param(8, 10.0, id="eight at a time"),
+    ],
+)
+def test_every_file_is_answered(any_modality, callers, seconds):
     assert len(FILES) >= 122
     memory = Memory(any_modality)
     memory.start()
@@ -69,20 +76,20 @@ def test_all_files_at_eight_at_a_time(any_modality, frames):
         began = time.monotonic()
         with any_modality.client() as client:
             answer = client.post(
-                f"/v1/predict?frames={frames}",
+                "/v1/predict?frames=all",
                 content=path.read_bytes(),
                 headers={"Content-Type": "application/octet-stream"},
             )
         problem = answer.json().get("type", "") if answer.status_code >= 400 else ""
         return path.name, answer.status_code, problem, time.monotonic() - began
 
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(callers) as pool:
         results = list(pool.map(post, FILES))
     memory.done.set()
     memory.join()
 
     assert [r for r in results if r[1] >= 500] == []
     assert [r for r in results if r[1] != 200 and not r[2].startswith("urn:cordon:problem:")] == []
-    assert [r for r in results if r[3] > 5.0] == []
+    assert [r for r in results if r[3] > seconds] == []
     assert sum(r[1] == 200 for r in results) >= 80
     assert memory.peak < RSS_LIMIT
