@@ -39,8 +39,8 @@ def test_a_strangers_body_is_not_read(site, stranger):
     # What left the caller sits in the two sockets' buffers; nothing of it came to the application.
     assert body.taken < 20 * MIB
     assert psutil.Process().memory_info().rss - before < 30 * MIB
-    line = next(line for line in site.lines() if line.get("request_id") == response.headers["x-request-id"])
-    assert [each["bytes_in"] for each in site.lines() if each.get("event") == "http.answered"][-1] == 0
+    line, *_ = lines = site.lines_of(response)
+    assert [each["bytes_in"] for each in lines if each["event"] == "http.answered"] == [0]
     assert line["reason"] == "missing"
 
 

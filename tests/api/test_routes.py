@@ -92,7 +92,7 @@ def test_a_trace_is_carried_on(site, stranger):
     trace = "0af7651916cd43dd8448eb211c80319c"
     response = stranger.get("/health", headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
     assert response.headers["traceparent"] == f"00-{trace}-b7ad6b7169203331-01"
-    [line] = [line for line in site.lines() if line.get("request_id") == response.headers["x-request-id"]]
+    [line] = site.lines_of(response)
     assert line["trace_id"] == trace
 
 

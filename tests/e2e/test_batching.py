@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import httpx
 import pytest
@@ -15,7 +16,15 @@ pytestmark = pytest.mark.stack
 MODEL = "brain_mri_resnet50"
 
 
-def _statistics(url: str) -> tuple[int, int, set[int]]:
+def _statistics(url: str, images: int = 0) -> tuple[int, int, set[int]]:
+    """Images, executions and batch sizes so far. Triton counts when the answers are out: ``images`` are waited for."""
+    end = time.monotonic() + 10
+    while (now := _counted(url))[0] < images and time.monotonic() < end:
+        time.sleep(0.01)
+    return now
+
+
+def _counted(url: str) -> tuple[int, int, set[int]]:
     with triton.InferenceServerClient(url) as client:
         model = client.get_inference_statistics(MODEL).model_stats[0]
         return model.inference_count, model.execution_count, {batch.batch_size for batch in model.batch_stats}
@@ -35,7 +44,7 @@ async def _send(gateway, count: int) -> list[int]:
 def test_sixteen_concurrent_callers_share_executions(gateway, stack):
     images, executions, _ = _statistics(stack.triton.url)
     statuses = asyncio.run(_send(gateway, 8))
-    images_after, executions_after, sizes = _statistics(stack.triton.url)
+    images_after, executions_after, sizes = _statistics(stack.triton.url, images + 128)
     assert statuses == [200] * 128
     assert images_after - images == 128
     assert executions_after - executions < 128
@@ -48,5 +57,5 @@ def test_the_frames_of_one_instance_are_one_batch(gateway, stack):
         body = canaries.dicom(frames=8).body
         answer = client.post("/v1/predict", content=body, headers={"Content-Type": "application/dicom"})
     assert answer.status_code == 200, answer.text
-    images_after, executions_after, _ = _statistics(stack.triton.url)
+    images_after, executions_after, _ = _statistics(stack.triton.url, images + 8)
     assert (images_after - images, executions_after - executions) == (8, 1)

@@ -87,7 +87,7 @@ def test_every_line_of_a_request_has_its_id(site):
     with site.client(site.key()) as client:
         answers = [client.get("/v1/models", headers={"X-Request-ID": f"pacs-{n:08}"}) for n in range(3)]
     for answer in answers:
-        of_it = [line for line in site.lines() if line.get("request_id") == answer.headers["x-request-id"]]
+        of_it = site.lines_of(answer)
         [access] = [line for line in of_it if line["event"] == "http.answered"]
         assert access["route"] == "GET /v1/models"
         assert access["tenant"] == "st-mary"

@@ -124,6 +124,15 @@ class Site:
         transport = httpx.HTTPTransport(local_address=f"127.0.1.{next(self._addresses)}")
         return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=30, transport=transport)
 
+    def lines_of(self, answer: httpx.Response) -> list[dict[str, Any]]:
+        """The log lines of one request. Its last one is written when the answer is out: it is waited for."""
+        request_id, end = answer.headers["x-request-id"], time.monotonic() + 10
+        while True:
+            lines = [line for line in self.lines() if line.get("request_id") == request_id]
+            if any(line["event"] == "http.answered" for line in lines) or time.monotonic() > end:
+                return lines
+            time.sleep(0.01)
+
     def lines(self) -> Iterator[dict[str, Any]]:
         """The log so far, line by line."""
         for line in self.log.getvalue().splitlines():
