@@ -10,7 +10,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from gateway.deid.residue import Identifiers
+from gateway.deid.identifiers import Identifiers
 from gateway.deid.rules import Found, Recurse
 from gateway.deid.values import dictionary_vrs, vr_of
 

@@ -7,11 +7,9 @@ every character encoding that the header could have used.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pydicom.charset import convert_encodings, encode_string
-from pydicom.valuerep import PersonName
+from pydicom.charset import encode_string
 
 from gateway.deid.values import is_term, texts
 
@@ -20,61 +18,13 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
-    from gateway.deid.tables import IdentifierKind, Tables
+    from gateway.deid.identifiers import Identifiers
+    from gateway.deid.tables import Tables
     from gateway.deid.values import Element
 
-_MIN_LETTERS = 3
-_MIN_OTHER = 2  # a name of two Kanji or Hangul is a whole name
 _MIN_BYTES_IN_BINARY = 6  # shorter runs occur in pixel tables by chance
 _NUMERIC_VRS = frozenset({"DS", "IS"})
 _MIN_DIGITS_IN_NUMBERS = 6  # a Patient ID of 512 is not proved by an image of 512 columns
-_CHARACTER_SET = 0x00080005
-_WORD = re.compile(r"\w+", re.UNICODE)
-
-
-@dataclass(slots=True)
-class Identifiers:
-    """What was found in the identifying attributes. Identifying: never leaves the worker, never in a repr."""
-
-    strings: set[str] = field(default_factory=set, repr=False)
-    encodings: set[str] = field(default_factory=set, repr=False)
-
-    def collect(self, source: Dataset, tag: int, kind: IdentifierKind | str) -> None:
-        """Note the values of one element."""
-        try:
-            value = source[tag].value
-        except Exception:  # noqa: BLE001 - undecodable: its bytes as they are
-            self.strings.update(texts(source.get_item(tag)))
-            return
-        self.encodings.update(_codecs(source))
-        for part in value if isinstance(value, (list, tuple)) or hasattr(value, "insert") else [value]:
-            self._note(part, kind)
-
-    def _note(self, value: object, kind: str) -> None:
-        text = str(value or "").strip(" \0^=")
-        if kind == "name" or isinstance(value, PersonName):
-            self.strings.update(_WORD.findall(text.replace("_", " ")))
-        if kind == "date" and len(text) == 8:
-            year, month, day = text[:4], text[4:6], text[6:]
-            self.strings.update(
-                f"{a}{s}{b}{s}{c}"
-                for s in "-./"
-                for a, b, c in ((year, month, day), (day, month, year), (month, day, year))
-            )
-        self.strings.add(text)
-
-    def needles(self) -> list[str]:
-        """Those long enough to prove something, lower case."""
-        return sorted(
-            {text.lower() for text in self.strings if len(text) >= (_MIN_LETTERS if text.isascii() else _MIN_OTHER)}
-        )
-
-
-def _codecs(dataset: Dataset) -> list[str]:
-    """Python codecs of the character sets that a dataset declares, or inherits from the one that it stands in."""
-    declared = convert_encodings(texts(dataset.get_item(_CHARACTER_SET))) if _CHARACTER_SET in dataset else []
-    inherited = dataset.original_character_set
-    return [*declared, *([inherited] if isinstance(inherited, str) else inherited)]
 
 
 def survivors(target: Dataset, identifiers: Identifiers, tables: Tables) -> list[int]:

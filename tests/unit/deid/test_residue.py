@@ -8,7 +8,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from gateway.deid.residue import Identifiers, survivors
+from gateway.deid.identifiers import Identifiers
+from gateway.deid.residue import survivors
 from gateway.deid.tables import load_tables
 
 TABLES = load_tables()
