@@ -21,6 +21,7 @@ from gateway.deid.tables import Tables, load_tables
 from gateway.deid.uids import MIN_KEY_BYTES, StandIns
 from gateway.deid.values import texts
 from gateway.errors import NotSanitizable
+from gateway.ingest.guard import silence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,6 +67,7 @@ class DeidEngine:
         tables = load_tables()
         return cls(signed, digest(content, tables.digest), tables, key)
 
+    @silence()
     def deidentify(self, image: IdentifiableImage, *, tenant: str) -> SanitizedImage:
         """Make an image that identifies nobody.
 

@@ -43,6 +43,9 @@ class HeaderWalk:
     def clean(self, source: Dataset, *, depth: int = 0) -> Dataset:
         """The de-identified copy of a dataset."""
         target = Dataset()
+        # Values that nobody touched stay bytes: they are read, and written, in the encoding that they came in.
+        implicit, little_endian = source.original_encoding
+        target.set_original_encoding(implicit, little_endian, source.original_character_set)
         for tag in source.keys():  # noqa: SIM118 - iterating a Dataset itself converts every element
             number = int(tag)
             element = source.get_item(tag)

@@ -20,6 +20,7 @@ def silence() -> Iterator[None]:
     """No warning and no log line leaves: pydicom's quote the values that they complain of.
 
     Value validation is off meanwhile: it would only warn. Holds for the whole process; a worker has one thread.
+    Values stay bytes until somebody asks for them, so who asks a data set for values does it in here.
     """
     log_level = logging.root.manager.disable
     validation = config.settings.reading_validation_mode

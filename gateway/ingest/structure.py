@@ -12,22 +12,26 @@ What follows Pixel Data is not read.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom.charset import convert_encodings, default_encoding
-from pydicom.datadict import dictionary_VR, private_dictionary_VR
+from pydicom.config import IGNORE
+from pydicom.datadict import private_dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 from gateway.errors import ImageTooLarge, Unreadable, UnsafeFile
+from gateway.ingest.vr import LONG, NUMBERS, SHORT, TAGS, bare_dataset, known_vr
 
 if TYPE_CHECKING:
-    from collections.abc import Container, MutableSequence
+    from collections.abc import Callable
 
+    from pydicom.dataset import Dataset
+
+    from gateway.ingest.vr import Charset, Elements
     from gateway.settings import IngestSettings
 
 UNDEFINED = 0xFFFFFFFF
@@ -40,10 +44,12 @@ PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 VALUES_PER_ELEMENT = 10
 """Values that an element may have on average. Numbers and lists become Python objects of some hundred bytes each."""
 
-_NUMBERS = {"US": 2, "SS": 2, "US or SS": 2, "UL": 4, "SL": 4, "FL": 4, "AT": 4, "FD": 8, "SV": 8, "UV": 8}
-_LISTS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UC", "UI", "UN"})
-_LONG_VRS = frozenset(vr.value.encode() for vr in EXPLICIT_VR_LENGTH_32)
-_SHORT_VRS = frozenset(vr.value.encode() for vr in EXPLICIT_VR_LENGTH_16)
+_LISTS = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UC", "UI", "UN")
+_COUNTED = {**NUMBERS, "US or SS": 2, **dict.fromkeys(_LISTS, 0)}
+"""VRs of several values: bytes of one, 0 for lists separated by backslashes."""
+_FRAGMENTED = ("OB", "OW", "OB or OW")
+
+_raw = partial(tuple.__new__, RawDataElement)  # twice as fast as its constructor, which only adds defaults
 
 
 class Encoding(NamedTuple):
@@ -76,13 +82,21 @@ class Structure:
     end: int
 
 
-class Header(NamedTuple):
-    """Tag, VR (None where implicit), length, and where the value starts."""
+class _Layout(NamedTuple):
+    """How to unpack a header in one byte order."""
 
-    tag: int
-    vr: str | None
-    length: int
-    start: int
+    implicit: Callable[[bytes, int], tuple[int, int, int]]
+    """Group, element, length."""
+    explicit: Callable[[bytes, int], tuple[int, int, bytes, int]]
+    """Group, element, VR, length of 16 bits."""
+    length: Callable[[bytes, int], tuple[int]]
+    """Of 32 bits."""
+
+
+_LAYOUTS = {
+    little: _Layout(*(Struct(order + code).unpack_from for code in ("HHL", "HH2sH", "L")))
+    for little, order in ((True, "<"), (False, ">"))
+}
 
 
 def name(tag: int) -> str:
@@ -97,7 +111,7 @@ def encoding_seen(data: bytes, start: int, *, little_endian: bool = True) -> Enc
     writers contradict the transfer syntax that they name, and PS3.5 §6.2.2 where they write items under an UN.
     """
     vr = data[start + 4 : start + 6]
-    return Encoding(implicit=vr not in _SHORT_VRS and vr not in _LONG_VRS, little_endian=little_endian)
+    return Encoding(implicit=vr not in SHORT and vr not in LONG, little_endian=little_endian)
 
 
 def read_structure(
@@ -113,7 +127,7 @@ def read_structure(
         file_meta: Read group 0002 only and stop behind it; else group 0002 is refused.
 
     Returns:
-        Top-level values still raw, as pydicom's own reader leaves them; give the data set to ``settle``.
+        Values still raw, as pydicom's own reader leaves them; give the data set to ``settle``.
 
     Raises:
         UnsafeFile: The structure contradicts itself.
@@ -129,219 +143,209 @@ class _Reader:
     def __init__(self, data: bytes, limits: IngestSettings, *, file_meta: bool) -> None:
         self.pixels: PixelElement | None = None
         self._data = data
-        self._limits = limits
+        self._max_elements = limits.max_elements
+        self._max_depth = limits.max_depth
         self._file_meta = file_meta
         self._elements = 0
         self._values = 0
-        self._words = {little: Struct("<HHL" if little else ">HHL") for little in (True, False)}
-        self._shorts = {little: Struct("<H" if little else ">H") for little in (True, False)}
-        self._longs = {little: Struct("<L" if little else ">L") for little in (True, False)}
 
     def dataset(
-        self,
-        position: int,
-        end: int,
-        encoding: Encoding,
-        *,
-        depth: int,
-        charset: str | MutableSequence[str],
-        delimited: bool,
+        self, position: int, end: int, encoding: Encoding, *, depth: int, charset: Charset, delimited: bool
     ) -> tuple[Dataset, int]:
-        """One data set, the top one or an item's. ``delimited``: it ends with an item delimiter, before ``end``."""
-        if depth > self._limits.max_depth:
-            raise ImageTooLarge(f"Sequences are nested deeper than {self._limits.max_depth} levels")
-        dataset = Dataset(parent_encoding=charset)
-        elements = dataset._dict  # noqa: SLF001 - as pydicom's reader fills it: values stay raw until they are settled
-        closed = not delimited
+        """One data set, the top one or an item's. ``delimited``: it ends with an item delimiter, before ``end``.
+
+        The loop runs once an element, and is most of what reading a header costs: so it is long, and calls little.
+        """
+        if depth > self._max_depth:
+            raise ImageTooLarge(f"Sequences are nested deeper than {self._max_depth} levels")
+        data, inherited, closed = self._data, charset, not delimited
+        implicit, little_endian = encoding
+        unpack_implicit, unpack_explicit, unpack_length = _LAYOUTS[little_endian]
+        meta = self._file_meta and not depth
+        elements: Elements = {}
         while position < end:
-            if depth == 0 and end - position < 8:
-                break  # a stray tail, shorter than any element; not kept
-            if depth == 0 and self._file_meta and self._data[position : position + 2] != b"\x02\x00":
+            if end - position < 8:
+                if not depth:
+                    break  # a stray tail, shorter than any element; not kept
+                raise _beyond()
+            if meta and data[position : position + 2] != b"\x02\x00":
                 break  # before its header is read: the data set may be written otherwise, or be deflated
-            header = self._header(position, end, encoding)
-            if header.tag == ITEM_END and delimited:
-                position, closed = self._empty(header), True
-                break
-            self._check(header, elements, depth)
-            if header.tag in PIXEL_TAGS and depth == 0:
-                self.pixels, position = self._pixels(header, end, encoding)
-                break
-            element, position = self._element(header, end, encoding, depth, charset=charset, dataset=dataset)
-            if header.tag & 0xFFFF == 0 and header.tag >> 16 > 2:
-                continue  # group lengths are retired, and wrong as soon as an element goes
-            if isinstance(element, DataElement):
-                dataset[element.tag] = element  # tells the items their parent
+            declared: str | None = None
+            start = position + 8
+            if implicit:
+                group, number, length = unpack_implicit(data, position)
             else:
-                elements[element.tag] = element
-                if header.tag == CHARACTER_SET:
-                    charset = self._charset(element)
+                group, number, code, length = unpack_explicit(data, position)
+                if group == 0xFFFE:
+                    (length,) = unpack_length(data, position + 4)
+                elif (declared := SHORT.get(code)) is None:
+                    if (declared := LONG.get(code)) is None:
+                        where = name(group << 16 | number)
+                        raise Unreadable(f"{where} has a value representation that PS3.5 does not define")
+                    start = position + 12
+                    if start > end:
+                        raise _beyond()
+                    (length,) = unpack_length(data, position + 8)
+            tag = group << 16 | number
+            if tag == ITEM_END and delimited:
+                position, closed = _behind(tag, length, start), True
+                break
+            self._count()
+            if group == 0xFFFE:
+                raise UnsafeFile(f"{name(tag)} stands where a data element must")
+            if (group == 2) != meta:
+                raise UnsafeFile(f"{name(tag)} of the file meta stands outside it")
+            if tag in elements:
+                raise UnsafeFile(f"{name(tag)} occurs twice in one data set")
+            if length > end - start and length != UNDEFINED:
+                raise UnsafeFile(f"{name(tag)} declares more bytes than remain")
+            if not depth and tag in PIXEL_TAGS:
+                position = self._pixels(tag, declared, start, length, end, little_endian=little_endian)
+                break
+
+            vr = declared
+            if vr is None or vr == "UN":
+                vr = self._kind(tag, vr, start, length, elements)
+            key = TAGS.get(tag) or BaseTag(tag)
+            element: DataElement | RawDataElement
+            if vr == "SQ":
+                inner = encoding if declared != "UN" else self._inside_unknown(start)
+                items, position = self._sequence(tag, start, length, end, inner, depth=depth, charset=charset)
+                undefined = length == UNDEFINED
+                items.is_undefined_length = undefined
+                element = DataElement(key, "SQ", items, start, undefined, True, IGNORE)
+            else:
+                if length == UNDEFINED:
+                    if vr not in _FRAGMENTED:
+                        raise UnsafeFile(f"{name(tag)} has an undefined length, which its VR does not allow")
+                    position = self._fragments(start, end, little_endian=little_endian)
+                    value = data[start : position - 8]
+                else:
+                    position = start + length
+                    value = data[start:position]
+                    if (size := _COUNTED.get(vr)) is not None:
+                        self._count_values(length // size if size else value.count(b"\\") + 1)
+                element = _raw((key, vr, length, value, start, implicit, little_endian, True, False))
+                if tag == CHARACTER_SET:
+                    charset = _codecs(value)
+            if number or group == 2:  # other group lengths are retired, and wrong as soon as an element goes
+                elements[key] = element
         if not closed:
             raise UnsafeFile("A sequence item has no end")
-        dataset.set_original_encoding(encoding.implicit, encoding.little_endian, charset)
-        return dataset, position
-
-    def _check(self, header: Header, elements: Container[int], depth: int) -> None:
-        tag = header.tag
-        self._count()
-        if tag >> 16 == 0xFFFE:
-            raise UnsafeFile(f"{name(tag)} stands where a data element must")
-        if (tag >> 16 == 2) != (self._file_meta and depth == 0):
-            raise UnsafeFile(f"{name(tag)} of the file meta stands outside it")
-        if tag in elements:
-            raise UnsafeFile(f"{name(tag)} occurs twice in one data set")
+        return bare_dataset(elements, encoding, inherited, charset), position
 
     def _count(self) -> None:
         self._elements += 1
-        if self._elements > self._limits.max_elements:
-            raise ImageTooLarge(f"The file has more than {self._limits.max_elements} data elements")
+        if self._elements > self._max_elements:
+            raise ImageTooLarge(f"The file has more than {self._max_elements} data elements")
 
-    def _count_values(self, kind: str | None, value: bytes) -> None:
-        if kind in _NUMBERS:
-            self._values += len(value) // _NUMBERS[kind]
-        elif kind is None or kind in _LISTS:
-            self._values += value.count(b"\\") + 1
-        if self._values > VALUES_PER_ELEMENT * self._limits.max_elements:
-            raise ImageTooLarge(f"The file has more than {VALUES_PER_ELEMENT * self._limits.max_elements} values")
+    def _count_values(self, values: int) -> None:
+        self._values += values
+        if self._values > VALUES_PER_ELEMENT * self._max_elements:
+            raise ImageTooLarge(f"The file has more than {VALUES_PER_ELEMENT * self._max_elements} values")
 
-    def _header(self, position: int, end: int, encoding: Encoding) -> Header:
-        """A header that lies before ``end``; the value's length is checked by who reads the value."""
-        if end - position < 8:
-            raise UnsafeFile("A data element's header goes beyond the end of what holds it")
-        group, number, length = self._words[encoding.little_endian].unpack_from(self._data, position)
-        tag = group << 16 | number
-        if encoding.implicit or group == 0xFFFE:
-            return Header(tag, None, length, position + 8)
-        vr = self._data[position + 4 : position + 6]
-        if vr in _SHORT_VRS:
-            (length,) = self._shorts[encoding.little_endian].unpack_from(self._data, position + 6)
-            return Header(tag, vr.decode(), length, position + 8)
-        if vr not in _LONG_VRS:
-            raise Unreadable(f"{name(tag)} has a value representation that PS3.5 does not define")
-        if end - position < 12:
-            raise UnsafeFile("A data element's header goes beyond the end of what holds it")
-        (length,) = self._longs[encoding.little_endian].unpack_from(self._data, position + 8)
-        return Header(tag, vr.decode(), length, position + 12)
-
-    def _element(
-        self,
-        header: Header,
-        end: int,
-        encoding: Encoding,
-        depth: int,
-        *,
-        charset: str | MutableSequence[str],
-        dataset: Dataset,
-    ) -> tuple[DataElement | RawDataElement, int]:
-        tag, vr, length, start = header
-        if length != UNDEFINED and length > end - start:
-            raise UnsafeFile(f"{name(tag)} declares more bytes than remain")
-        kind = self._kind(header, dataset)
-        if kind == "SQ":
-            inner = encoding
-            if vr == "UN":  # then its items are in implicit VR little endian (PS3.5 §6.2.2), unless the writer forgot
-                little_endian = self._data[start : start + 4] != _BIG_ENDIAN_ITEM
-                inner = encoding_seen(self._data, start + 8, little_endian=little_endian)
-            items, position = self._sequence(header, end, inner, depth, charset)
-            sequence = Sequence(items)
-            sequence.is_undefined_length = length == UNDEFINED
-            element = DataElement(BaseTag(tag), "SQ", sequence, start, is_undefined_length=length == UNDEFINED)
-            return element, position
-        if length == UNDEFINED:
-            if kind not in ("OB", "OW", "OB or OW"):
-                raise UnsafeFile(f"{name(tag)} has an undefined length, which its value representation does not allow")
-            position = self._fragments(start, end, encoding)
-            value = self._data[start : position - 8]
-        else:
-            position = start + length
-            value = self._data[start:position]
-            self._count_values(kind, value)
-        raw = RawDataElement(BaseTag(tag), kind, length, value, start, encoding.implicit, encoding.little_endian)
-        return raw, position
-
-    def _kind(self, header: Header, dataset: Dataset) -> str | None:
-        """The VR to read the value by; ``SQ`` if it holds items, whatever it is called."""
-        tag, vr, length, start = header
-        if vr not in (None, "UN"):
-            return vr
-        known = _dictionary_vr(tag, dataset)
+    def _kind(self, tag: int, declared: str | None, start: int, length: int, elements: Elements) -> str:
+        """The VR to read a value by that declares none, or ``UN``: ``SQ`` if it holds items, else the dictionary's."""
+        known = known_vr(tag) or _private_vr(tag, elements)
         items = self._data[start : start + 4] in (_LITTLE_ENDIAN_ITEM, _BIG_ENDIAN_ITEM)
         if known == "SQ" or length == UNDEFINED:
-            if vr is None and known in ("OB or OW", "OB", "OW"):
+            if declared is None and known in _FRAGMENTED:
                 return known
             if known == "SQ" and length and not items and tag >> 16 & 1 and length != UNDEFINED:
                 return "OB"  # a private dictionary errs; as plain bytes nothing can nest in it
             return "SQ"
         if known is None and items and length >= 8:
             return "SQ"
-        return vr or known
+        if known is None and tag >> 16 & 1 and 0x10 <= tag & 0xFFFF < 0x100:
+            return "LO"  # a private creator (PS3.5 §7.8.1)
+        if known is None or (declared == "UN" and length >= 0xFFFF):  # a length for which UN is right (PS3.5 §6.2.2)
+            return "UN"
+        return known
+
+    def _inside_unknown(self, start: int) -> Encoding:
+        """How items under an UN are written: implicit VR little endian (PS3.5 §6.2.2), unless the writer forgot."""
+        little_endian = self._data[start : start + 4] != _BIG_ENDIAN_ITEM
+        return encoding_seen(self._data, start + 8, little_endian=little_endian)
 
     def _sequence(
-        self, header: Header, end: int, encoding: Encoding, depth: int, charset: str | MutableSequence[str]
-    ) -> tuple[list[Dataset], int]:
-        position = header.start
-        delimited = header.length == UNDEFINED
+        self, tag: int, position: int, length: int, end: int, encoding: Encoding, *, depth: int, charset: Charset
+    ) -> tuple[Sequence, int]:
+        unpack = _LAYOUTS[encoding.little_endian].implicit
+        delimited = length == UNDEFINED
         if not delimited:
-            end = position + header.length
+            end = position + length
         items: list[Dataset] = []
         while delimited or position < end:
-            item = self._header(position, end, encoding)
-            if item.tag == SEQUENCE_END and delimited:
-                return items, self._empty(item)
-            if item.tag != ITEM:
-                raise UnsafeFile(f"{name(header.tag)} holds something that is not an item")
+            if end - position < 8:
+                raise _beyond()
+            group, number, length = unpack(self._data, position)
+            position += 8
+            if delimited and group == 0xFFFE and number == 0xE0DD:
+                return Sequence(items), _behind(SEQUENCE_END, length, position)
+            if group != 0xFFFE or number != 0xE000:
+                raise UnsafeFile(f"{name(tag)} holds something that is not an item")
             self._count()
-            open_end = item.length == UNDEFINED
-            if not open_end and item.length > end - item.start:
-                raise UnsafeFile(f"{name(header.tag)} holds an item that is longer than it")
-            item_end = end if open_end else item.start + item.length
+            open_end = length == UNDEFINED
+            if not open_end and length > end - position:
+                raise UnsafeFile(f"{name(tag)} holds an item that is longer than it")
             dataset, position = self.dataset(
-                item.start, item_end, encoding, depth=depth + 1, charset=charset, delimited=open_end
+                position,
+                end if open_end else position + length,
+                encoding,
+                depth=depth + 1,
+                charset=charset,
+                delimited=open_end,
             )
-            dataset.is_undefined_length_sequence_item = open_end
+            if open_end:
+                dataset.is_undefined_length_sequence_item = True
             items.append(dataset)
-        return items, position
+        return Sequence(items), position
 
-    def _pixels(self, header: Header, end: int, encoding: Encoding) -> tuple[PixelElement, int]:
-        tag, vr, length, start = header
+    def _pixels(self, tag: int, vr: str | None, start: int, length: int, end: int, *, little_endian: bool) -> int:
         if vr not in (None, "OB", "OW", "OF", "OD", "UN"):
             raise Unreadable(f"{name(tag)} has a value representation that cannot hold pixels")
-        if length == UNDEFINED:
-            stop = self._fragments(start, end, encoding)
-            return PixelElement(tag, vr or "OB", start, stop, encapsulated=True), stop
-        if length > end - start:
-            raise UnsafeFile(f"{name(tag)} declares more bytes than remain")
-        return PixelElement(tag, vr or "OW", start, start + length, encapsulated=False), start + length
+        encapsulated = length == UNDEFINED
+        stop = self._fragments(start, end, little_endian=little_endian) if encapsulated else start + length
+        self.pixels = PixelElement(tag, vr or ("OB" if encapsulated else "OW"), start, stop, encapsulated)
+        return stop
 
-    def _fragments(self, position: int, end: int, encoding: Encoding) -> int:
+    def _fragments(self, position: int, end: int, *, little_endian: bool) -> int:
         """Walk encapsulated fragments (PS3.5 A.4). Returns the position behind the sequence delimiter."""
+        unpack = _LAYOUTS[little_endian].implicit
         while True:
-            item = self._header(position, end, Encoding(implicit=True, little_endian=encoding.little_endian))
-            if item.tag == SEQUENCE_END:
-                return self._empty(item)
-            if item.tag != ITEM or item.length > end - item.start:
+            if end - position < 8:
+                raise _beyond()
+            group, number, length = unpack(self._data, position)
+            position += 8
+            if group == 0xFFFE and number == 0xE0DD:
+                return _behind(SEQUENCE_END, length, position)
+            if group != 0xFFFE or number != 0xE000 or length > end - position:
                 raise UnsafeFile("A pixel data fragment is longer than what remains, or is none")
             self._count()
-            position = item.start + item.length
-
-    def _empty(self, delimiter: Header) -> int:
-        if delimiter.length:
-            raise UnsafeFile(f"The delimiter {name(delimiter.tag)} has a length")
-        return delimiter.start
-
-    def _charset(self, element: RawDataElement) -> str | MutableSequence[str]:
-        values = (element.value or b"").decode("ascii", "replace").split("\\")
-        return convert_encodings([value.strip(" \0") for value in values])
+            position += length
 
 
-def _dictionary_vr(tag: int, dataset: Dataset) -> str | None:
-    """The VR by the dictionary, or by the private dictionary of the block's creator in this same data set."""
-    if not tag >> 16 & 1:
-        try:
-            return dictionary_VR(tag)
-        except KeyError:
-            return None
-    creator = dataset._dict.get(BaseTag(tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8))  # noqa: SLF001 - raw, not converted
-    if not isinstance(creator, RawDataElement) or tag & 0xFFFF < 0x1000:
+def _beyond() -> UnsafeFile:
+    return UnsafeFile("A data element's header goes beyond the end of what holds it")
+
+
+def _behind(delimiter: int, length: int, position: int) -> int:
+    if length:
+        raise UnsafeFile(f"The delimiter {name(delimiter)} has a length")
+    return position
+
+
+def _codecs(value: bytes) -> Charset:
+    """Python codecs of Specific Character Set."""
+    return convert_encodings([part.strip(" \0") for part in value.decode("ascii", "replace").split("\\")])
+
+
+def _private_vr(tag: int, elements: Elements) -> str | None:
+    """The VR by the private dictionary of the block's creator in this same data set."""
+    if not tag >> 16 & 1 or tag & 0xFFFF < 0x1000:
+        return None
+    creator = elements.get(BaseTag(tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8))
+    if not isinstance(creator, RawDataElement):
         return None
     try:
         return private_dictionary_VR(tag, (creator.value or b"").decode("latin-1").strip(" \0"))

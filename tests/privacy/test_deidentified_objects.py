@@ -33,7 +33,7 @@ def _written(dataset: Dataset) -> bytes:
         if keyword not in dataset.file_meta:  # some public files have none
             setattr(dataset.file_meta, keyword, "1.2")
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    dataset.save_as(buffer, enforce_file_format=True)
+    pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)  # save_as does not turn big endian into little
     return buffer.getvalue()
 
 
