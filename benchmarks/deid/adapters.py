@@ -52,6 +52,7 @@ class Ours:
         if not pixels:
             document = yaml.safe_load(policy.read_text("utf-8"))
             document["pixels"]["look"] = False
+            document["options"] = [code for code in document["options"] if code != "113101"]
             policy = scratch / "header-only.yaml"
             policy.write_text(yaml.safe_dump(document), "utf-8")
         return cls(DeidEngine.load(policy, KEY), pixels=pixels)

@@ -15,7 +15,7 @@ from gateway.deid.text import TextDetector, TextRegion
 from gateway.errors import GatewayError, NotSanitizable
 
 if TYPE_CHECKING:
-    from gateway.deid.policy import Looks, PixelPolicy
+    from gateway.deid.pixel_policy import Looks, PixelPolicy
     from gateway.ingest.image import DisplayFrame, IdentifiableImage
 
 

@@ -6,88 +6,150 @@ An unknown or missing line is an error, not a default: what is not in the file i
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
+
+from gateway.deid.pixel_policy import PixelPolicy
+from gateway.deid.policy_lines import Lines
+from gateway.deid.strict import Strict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+OptionCodeValue: TypeAlias = Literal[
+    "113101", "113102", "113103", "113104", "113105", "113106", "113107", "113108", "113109", "113110", "113111",
+    "113112",
+]  # fmt: skip
+OPTION_CODES: tuple[str, ...] = get_args(OptionCodeValue)
+CLEAN_PIXEL_DATA = "113101"
+CLEAN_VISIBLE_FEATURES = "113102"
+FULL_DATES = "113106"
+MODIFIED_DATES = "113107"
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-
-class Looks(_Strict):
-    """The scales at which a frame is looked at.
-
-    Attributes:
-        upright: Pixels of the longer side.
-        turned: The same for the look at the frame turned by a quarter, which finds vertical print.
-    """
-
-    upright: int = Field(ge=224, le=2048)
-    turned: int = Field(ge=224, le=2048)
+_TAG = r"^\([0-9A-F]{4},[0-9A-F]{4}\)$"
 
 
-class PixelPolicy(_Strict):
-    """How burned-in text is looked for and masked.
+class DateShift(Strict):
+    """By how many whole days a patient's dates move back; the number is the patient's own, by keyed hash.
 
     Attributes:
-        look: Look for text at all. False: pixels go on as they are, and 113101 is not claimed.
-        single_frame: The looks at a frame that comes alone.
-        multi_frame: The looks at each frame when several of an object are selected.
-        pad: Pixels, in the upright look, by which a mask is larger than the text's box on every side.
-        share_cap: Largest share of a frame that may be masked; above it the image is refused.
-        on_failure: What to do when the detector fails.
+        least_days: Smallest shift, 1 or more.
+        most_days: Largest shift, at least 30 more than the smallest.
     """
 
-    look: bool
-    single_frame: Looks
-    multi_frame: Looks
-    pad: int = Field(ge=0, le=32)
-    share_cap: float = Field(gt=0, le=1)
-    on_failure: Literal["refuse"]
+    least_days: int = Field(ge=1, le=36500)
+    most_days: int = Field(ge=1, le=36500)
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        if self.most_days - self.least_days < _LEAST_ROOM:
+            raise ValueError(f"most_days must be at least {_LEAST_ROOM} above least_days, or the shift can be guessed")
+        return self
 
 
-class DeidPolicy(_Strict):
+_LEAST_ROOM = 30
+
+
+class OwnRule(Strict):
+    """What this site does with one attribute, whatever the table and its options say.
+
+    Attributes:
+        tag: ``(gggg,eeee)`` with capital hexadecimal digits; a standard attribute.
+        action: What happens to it, at every depth.
+        why: The reason, for whoever signs.
+    """
+
+    tag: str = Field(pattern=_TAG)
+    action: Literal["remove", "empty", "dummy", "keep", "clean", "uid"]
+    why: str = Field(min_length=10, max_length=500)
+
+    @property
+    def number(self) -> int:
+        """The tag as a number."""
+        return int(self.tag[1:5] + self.tag[6:10], 16)
+
+
+class DeidPolicy(Strict):
     """One policy file.
 
     Attributes:
         name: Its name in reports and audit records.
+        description: What it is for, in a sentence or two.
         profile: CID 7050 code of the profile.
+        options: CID 7050 codes of the options, sorted.
         patient: What stands in Patient ID and Patient's Name afterwards.
+        issuer: Whether the same Patient ID under two issuers is two patients, or one.
+        accession: What stands in Accession Number afterwards.
+        dates: The shift; exactly with option 113107.
+        age_cap: Highest age in years that is stated as it is, where ages are kept at all.
+        text: What happens to text attributes that Table E.1-1 does not list: ``remove`` keeps words of a known
+            vocabulary only, ``clean`` takes names, numbers, dates and addresses out and keeps the rest.
+        visible_features: ``refuse``: images from which a face could be rebuilt are not let through.
         pixels: Burned-in text.
+        rules: The site's own, before all others.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    description: str = Field(min_length=20, max_length=2000)
     profile: Literal["113100"]
+    options: Annotated[tuple[OptionCodeValue, ...], Field(strict=False)]
     patient: Literal["pseudonym", "empty"]
+    issuer: Literal["part-of-id", "ignored"]
+    accession: Literal["pseudonym", "empty"]
+    dates: DateShift | None = None
+    age_cap: int = Field(ge=1, le=89)
+    text: Literal["remove", "clean"]
+    visible_features: Literal["accept", "refuse"]
     pixels: PixelPolicy
+    rules: Annotated[tuple[OwnRule, ...], Field(strict=False)]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        options = set(self.options)
+        if list(self.options) != sorted(options):
+            raise ValueError("options: must be in ascending order, each once")
+        if {FULL_DATES, MODIFIED_DATES} <= options:
+            raise ValueError(f"options: {FULL_DATES} keeps dates and {MODIFIED_DATES} shifts them; only one of the two")
+        if (MODIFIED_DATES in options) != (self.dates is not None):
+            raise ValueError(f"options: {MODIFIED_DATES} must be there if dates is given, and only then")
+        if (CLEAN_PIXEL_DATA in options) != self.pixels.look:
+            raise ValueError(f"options: {CLEAN_PIXEL_DATA} must be there if pixels.look is true, and only then")
+        if (CLEAN_VISIBLE_FEATURES in options) != (self.visible_features == "refuse"):
+            raise ValueError(
+                f"visible_features: must be 'refuse' with option {CLEAN_VISIBLE_FEATURES}, and only with it"
+            )
+        tags = [rule.tag for rule in self.rules]
+        if len(set(tags)) != len(tags):
+            raise ValueError("rules: a tag has two rules")
+        if private := [tag for tag in tags if int(tag[1:5], 16) & 1]:
+            raise ValueError(f"rules: {private[0]} is private; option 113111 decides on private attributes")
+        return self
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """CID 7050 codes of the profile and its options, as they are written into the object."""
+        return (self.profile, *self.options)
 
 
 def load_policy(path: Path) -> tuple[DeidPolicy, bytes]:
     """The policy and the bytes it was read from.
 
     Raises:
-        ValueError: Names the file, and the field or line that is wrong.
+        ValueError: Names the file, the line, and the field that is wrong.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    lines = Lines.of(path, content)
+    if not isinstance(lines.document, dict):
+        fields = ", ".join(DeidPolicy.model_fields)
+        raise ValueError(f"{path} line 1: must be a mapping with the fields {fields}")  # noqa: TRY004 - one type for a bad policy
     try:
-        document = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise ValueError(f"{path}: must be a mapping with the fields {', '.join(DeidPolicy.model_fields)}")  # noqa: TRY004 - one type for a bad policy
-    try:
-        return DeidPolicy.model_validate(document), content
+        return DeidPolicy.model_validate(lines.document), content
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
-        raise ValueError(f"{path}: {problems}") from error
+        raise ValueError(lines.problems(error)) from error
 
 
 def digest(policy: bytes, tables_digest: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gateway.deid.engine import DeidEngine
@@ -39,6 +41,17 @@ def test_the_shipped_policy_loads_and_refuses_when_the_detector_fails():
         ("upright: 384", "upright: 20", "pixels.single_frame.upright: "),
         ('profile: "113100"', 'profile: "113110"', "profile: "),
         ("name: basic", "name: [", "not YAML"),
+        ("name: basic", "name: basic\nname: other", "name: stands twice"),
+        ('options: ["113101"]', "options: [113101]", "options.0: "),
+        ('options: ["113101"]', 'options: ["113101", "113199"]', "options.1: "),
+        ('options: ["113101"]', 'options: ["113105", "113101"]', "options: must be in ascending order"),
+        ('options: ["113101"]', 'options: ["113101", "113106", "113107"]', "only one of the two"),
+        ('options: ["113101"]', 'options: ["113101", "113107"]', "113107 must be there if dates"),
+        ('options: ["113101"]', "options: []", "113101 must be there if pixels.look is true"),
+        ('options: ["113101"]', 'options: ["113101", "113102"]', "visible_features: must be 'refuse'"),
+        ("age_cap: 89", "age_cap: 110", "age_cap: "),
+        ("rules: []", "rules: [{tag: '0010,0010', action: keep, why: because I like it}]", "rules.0.tag: "),
+        ("rules: []", "rules: [{tag: '(0009,1001)', action: keep, why: because I like it}]", "is private"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, old, new, complaint):
@@ -46,6 +59,20 @@ def test_a_bad_line_is_named(tmp_path, old, new, complaint):
     with pytest.raises(ValueError, match=complaint) as caught:
         load_policy(path)
     assert str(path) in str(caught.value)
+    line = int(re.search(r" line (\d+):", str(caught.value))[1])
+    field = complaint.partition(":")[0].split(".")[-1]
+    written = path.read_text(encoding="utf-8").splitlines()[line - 1]
+    assert field in written or complaint.startswith("patient: Field") or not field.isalpha() or " " in field
+
+
+def test_a_shift_that_could_be_guessed_is_no_shift(tmp_path):
+    path = _changed(
+        tmp_path,
+        'options: ["113101"]',
+        'options: ["113101", "113107"]\ndates: {least_days: 30, most_days: 31}',
+    )
+    with pytest.raises(ValueError, match=r"line \d+: dates: most_days must be at least"):
+        load_policy(path)
 
 
 def test_a_file_that_is_missing_or_no_mapping_is_named(tmp_path):
