@@ -29,7 +29,7 @@ from gateway.ingest.frames import FrameSelection
 from gateway.ingest.upload import MediaType, Upload
 from gateway.isolation import guard_own_files
 from gateway.migrations import migrate
-from gateway.pipeline import Work, prepare
+from gateway.work import Work, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

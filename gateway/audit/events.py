@@ -24,8 +24,11 @@ from gateway.audit.chain import MAX_INTEGER
 
 Outcome = Literal["success", "refused", "failed"]
 
-SCHEMA = 1
-"""Version of the fields below; part of every record. A change that a reader must know of raises it."""
+SCHEMA = 2
+"""Version of the fields below; part of every record. A change that a reader must know of raises it.
+
+1: the first. 2: ``output_digest``; the report tells its options as codes.
+"""
 
 SYSTEM = "system"
 """The actor of what the gateway does by itself."""
@@ -69,7 +72,15 @@ class RequestStarted(AuditEvent):
 
 @dataclass(frozen=True, slots=True)
 class RequestFinished(AuditEvent):
-    """A request's answer is decided; durable before the answer's last byte."""
+    """A request's answer is decided; durable before the answer's last byte.
+
+    Attributes:
+        input_digest: SHA-256 of the upload, hex.
+        tensor_digest: SHA-256 of what the model was given, hex; empty where no model was asked.
+        output_digest: SHA-256 of the de-identified object that is given back, hex; empty where none is.
+        patient: The patient's pseudonym.
+        deidentification: The report (``gateway/deid/report.py``): counts, codes, tag groups, the policy's digest.
+    """
 
     type_name: ClassVar[str] = "request.finished"
 
@@ -81,6 +92,7 @@ class RequestFinished(AuditEvent):
     media_type: str = ""
     input_digest: str = ""
     tensor_digest: str = ""
+    output_digest: str = ""
     patient: str = ""
     model: str = ""
     model_version: str = ""

@@ -46,7 +46,7 @@ def test_every_event_says_its_type_and_schema() -> None:
     said = fields_of(KeyIssued("r", "key_a", "t", "key_b", "t2", ("predict", "audit:read"), "standard"))
 
     assert said["type"] == "key.issued"
-    assert said["schema"] == 1
+    assert said["schema"] == 2
     assert said["scopes"] == ["predict", "audit:read"]
 
 

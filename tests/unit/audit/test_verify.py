@@ -73,3 +73,14 @@ def test_the_first_fault_is_named_and_all_are_counted() -> None:
     order = report.verdicts["order"]
     assert (order.first_bad, order.says) == (2, "1 missing")
     assert order.faults == 4  # two gaps, and after each a record that does not follow the one before it
+
+
+def test_records_of_an_older_schema_stay_good_beside_newer_ones() -> None:
+    """What was hashed is stored byte by byte: a field that came later is not missed in what was written before."""
+    told = fields_of(finished("a"))
+    older = {name: value for name, value in told.items() if name != "output_digest"} | {"schema": 1}
+    first = link(KEY, older, EMPTY, NOON)
+    second = link(KEY, told, first.head, NOON)
+
+    assert first.fields["schema"] < second.fields["schema"]
+    assert report_on([first, second]).good

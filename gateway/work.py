@@ -1,0 +1,102 @@
+"""Steps 2 to 4 as worker processes run them: identifying bytes in, what identifies nobody out.
+
+What is given to a worker and what comes back are the classes of this module; both travel between processes. What comes
+back is made from a ``SanitizedImage``, and from nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from gateway.deid.engine import DeidEngine
+from gateway.ingest.decode import decode
+from gateway.preprocess.modality import check_modality
+from gateway.preprocess.tensor import Tensor, to_tensor
+
+if TYPE_CHECKING:
+    from gateway.catalog import ModelSpec
+    from gateway.deid.image import Pseudonyms
+    from gateway.deid.report import DeidReport
+    from gateway.ingest.frames import FrameSelection
+    from gateway.ingest.upload import MediaType, Upload
+    from gateway.settings import DeidSettings, IngestSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One image's way through steps 2 to 4, as it is handed to a worker process."""
+
+    upload: Upload
+    frames: FrameSelection
+    model: ModelSpec
+    tenant: str
+    limits: IngestSettings
+    deid: DeidSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sanitized:
+    """What a worker hands back, whatever it was asked for. Identifies nobody.
+
+    Attributes:
+        media_type: What the upload is, by its own bytes.
+        input_digest: SHA-256 of the upload, hex.
+        pseudonyms: Stand-ins of the identifiers that link objects.
+        report: What de-identification did.
+        seconds: What each step took.
+    """
+
+    media_type: MediaType
+    input_digest: str
+    pseudonyms: Pseudonyms
+    report: DeidReport
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared(Sanitized):
+    """For a model.
+
+    Attributes:
+        tensor: What the model takes.
+        frame_numbers: The frames in it, 1-based as in DICOM.
+        total_frames: Frames in the object.
+        warnings: Sentences for the caller.
+    """
+
+    tensor: Tensor
+    frame_numbers: tuple[int, ...]
+    total_frames: int
+    warnings: tuple[str, ...]
+
+
+@lru_cache(maxsize=8)
+def _engine(settings: DeidSettings) -> DeidEngine:
+    return DeidEngine.load(settings.policy, settings.key.get_secret_value().encode())
+
+
+def prepare(work: Work) -> Prepared:
+    """Steps 2 to 4, in a worker process: identifying bytes in, a sanitized tensor out."""
+    clock = [perf_counter()]
+    image = decode(work.upload, work.frames, work.limits)
+    warnings = check_modality(image.modality, work.model)
+    clock.append(perf_counter())
+    sanitized = _engine(work.deid).deidentify(image, tenant=work.tenant)
+    clock.append(perf_counter())
+    tensor = to_tensor(sanitized, work.model.input)
+    clock.append(perf_counter())
+    return Prepared(
+        tensor=tensor,
+        media_type=image.media_type,
+        frame_numbers=sanitized.frame_numbers,
+        total_frames=sanitized.total_frames,
+        pseudonyms=sanitized.pseudonyms,
+        report=sanitized.report,
+        input_digest=hashlib.sha256(work.upload.data).hexdigest(),
+        warnings=warnings,
+        seconds={"ingest": clock[1] - clock[0], "deid": clock[2] - clock[1], "preprocess": clock[3] - clock[2]},
+    )
