@@ -1,0 +1,275 @@
+"""Step 3 of 7: a de-identified data set becomes a DICOM file (PS3.10 §7), byte by byte as the standard has it.
+
+A preamble of zeros; the file meta that the data set carries; elements in ascending order, lengths defined and even, no
+group lengths; the pixels as they are given; nothing behind them. Values that were not changed since they were read are
+copied as bytes where the output is encoded as the input was. pydicom's own writer looks at each of them several times,
+and costs three times as much.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from io import SEEK_END, BytesIO
+from struct import Struct, pack
+from typing import TYPE_CHECKING, Any
+
+from pydicom.charset import convert_encodings, default_encoding
+from pydicom.dataelem import RawDataElement
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import writers
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, VR, PersonName
+
+from gateway.deid.values import texts
+from gateway.errors import ImageTooLarge, NotSanitizable
+from gateway.ingest.guard import silence
+from gateway.ingest.structure import UNDEFINED, name
+from gateway.ingest.vr import LONG, NUMBERS, SHORT, TAGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pydicom.dataelem import DataElement
+    from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
+
+    from gateway.ingest.vr import Elements
+
+PIXEL_DATA = 0x7FE00010
+_BEFORE_ALL, _END = 0x0007FFFF, 0xFFFE0000  # below are command, file meta and directory; above, delimiters
+_META_BEFORE, _META_END = 0x00020000, 0x00030000
+_DEFAULT = [default_encoding]
+_CHUNK = 2**20
+_CHARACTER_SET = TAGS[0x00080005]
+_SYNTAX = 0x00020010
+_REQUIRED_META = (0x00020002, 0x00020003, _SYNTAX)
+_PREAMBLE = bytes(128) + b"DICM"
+_CODES = {vr: (code, False) for code, vr in SHORT.items()} | {vr: (code, True) for code, vr in LONG.items()}
+"""The two letters of a VR, and whether its length has 32 bits in explicit VR (PS3.5 §7.1.2)."""
+_TEXT = frozenset(vr.value for vr in CUSTOMIZABLE_CHARSET_VR)
+_PADDED_BY_SPACE = _TEXT | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UR"}
+_WORDS = NUMBERS | {"AT": 2, "OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
+"""VRs whose bytes depend on the byte order: size of a word (PS3.5 §7.3)."""
+_INTEGERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "UV": "Q", "SV": "q"}
+_FRAGMENTED = ("OB", "OW")
+_COPIED = frozenset(_CODES) - {"SQ"}
+_ITEM = (0xFFFE, 0xE000)
+_DELIMITER = pack("<HHL", 0xFFFE, 0xE0DD, 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelValue:
+    """The value of the pixel element, as it is to be written.
+
+    Attributes:
+        parts: Bytes that follow each other. Native: samples in the byte order of the transfer syntax; encapsulated:
+            items from the Basic Offset Table on, without the delimiter (``fragments`` makes them of frames). An
+            iterator is asked for one part at a time, so that only the output has to be in memory.
+        vr: Its VR, where the transfer syntax is explicit.
+        encapsulated: Whether ``parts`` are items (PS3.5 A.4).
+        tag: Pixel Data, Float Pixel Data or Double Float Pixel Data.
+    """
+
+    parts: Iterable[bytes | memoryview] = field(repr=False)
+    vr: str = "OW"
+    encapsulated: bool = False
+    tag: int = PIXEL_DATA
+
+
+def fragments(frames: Iterable[bytes]) -> Iterator[bytes]:
+    """Items of encapsulated Pixel Data (PS3.5 A.4): an empty Basic Offset Table, then one fragment a frame."""
+    yield pack("<HHL", *_ITEM, 0)
+    for frame in frames:
+        yield pack("<HHL", *_ITEM, len(frame) + len(frame) % 2)
+        yield frame
+        if len(frame) % 2:
+            yield b"\0"
+
+
+@silence()
+def write_object(dataset: Dataset, pixels: PixelValue | None = None) -> bytes:
+    """The file of a data set, which its ``file_meta`` says the transfer syntax of.
+
+    Args:
+        dataset: Not changed. Groups below 0008 but for file meta, and group lengths, are not written.
+        pixels: Its pixel element; none if the data set has one itself, or none at all.
+
+    Raises:
+        NotSanitizable: It names no transfer syntax, no SOP Class or no SOP Instance; or a value cannot be written.
+        ImageTooLarge: A length is more than a DICOM file can state.
+    """
+    meta = dataset.file_meta
+    if missing := [tag for tag in _REQUIRED_META if tag not in meta or not meta.get_item(tag).value]:
+        raise NotSanitizable(f"The object has no {name(missing[0])}, without which no file can be written")
+    out = BytesIO()
+    out.write(_PREAMBLE)
+    group = _Encoder(ExplicitVRLittleEndian).dataset(meta, _DEFAULT, after=_META_BEFORE, before=_META_END)
+    out.write(pack("<HH2sHL", 2, 0, b"UL", 4, len(group)) + group)
+    syntax = str(meta[_SYNTAX].value)
+    if syntax == DeflatedExplicitVRLittleEndian:
+        body = BytesIO()
+        _write_body(body, dataset, pixels, _Encoder(ExplicitVRLittleEndian))
+        _deflate(body.getbuffer(), out)
+    else:
+        _write_body(out, dataset, pixels, _Encoder(syntax))
+    return out.getvalue()
+
+
+def _write_body(out: BytesIO, dataset: Dataset, pixels: PixelValue | None, encoder: _Encoder) -> None:
+    if pixels is None:
+        out.write(encoder.dataset(dataset, _DEFAULT))
+        return
+    if pixels.tag in dataset:
+        raise ValueError("the data set has a pixel element, and another one is given")
+    out.write(encoder.dataset(dataset, _DEFAULT, before=pixels.tag))
+    encoder.write_pixels(out, pixels)
+    out.write(encoder.dataset(dataset, _DEFAULT, after=pixels.tag))
+
+
+def _deflate(data: memoryview, out: BytesIO) -> None:
+    """A raw deflate stream of an even number of bytes (PS3.5 A.5)."""
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    start = out.tell()
+    out.writelines(stream.compress(data[position : position + _CHUNK]) for position in range(0, len(data), _CHUNK))
+    out.write(stream.flush())
+    out.write(bytes((out.tell() - start) % 2))
+
+
+class _Encoder:
+    """Encodes data sets for one transfer syntax."""
+
+    def __init__(self, syntax: str) -> None:
+        self._implicit = syntax == ImplicitVRLittleEndian
+        self._little_endian = syntax != ExplicitVRBigEndian
+        self._order = "<" if self._little_endian else ">"
+        self._pack = Struct(self._order + "HHL").pack
+        self._pack_short = Struct(self._order + "HH2sH").pack
+        self._pack_long = Struct(self._order + "HH2sHL").pack
+
+    def dataset(self, dataset: Dataset, inherited: list[str], *, after: int = _BEFORE_ALL, before: int = _END) -> bytes:
+        """The elements of a data set whose tags are between two others.
+
+        The loop runs once an element, and is most of what writing a header costs: so it is long, and calls little.
+
+        Args:
+            dataset: The top one, an item, or file meta.
+            inherited: Python codecs of the text in the data set around it.
+            after: Tag behind which to start.
+            before: Tag at which to end.
+        """
+        elements: Elements = dataset._dict  # type: ignore[assignment] # noqa: SLF001 - a Dataset converts what it hands out
+        charset = _charset(elements.get(_CHARACTER_SET), inherited)
+        read = dataset.original_character_set
+        as_read = not read or charset == ([read] if isinstance(read, str) else [*read])
+        implicit, little_endian = self._implicit, self._little_endian
+        parts: list[bytes] = []
+        for key, element in sorted(elements.items(), key=_number):
+            tag = int(key)
+            if not after < tag < before or not tag & 0xFFFF:
+                continue
+            vr = element.VR
+            if isinstance(element, RawDataElement) and vr in _COPIED and (as_read or vr not in _TEXT):
+                value, undefined = element.value or b"", element.length == UNDEFINED
+                if element.is_little_endian != little_endian and vr in _WORDS:
+                    value = _swapped(value, _WORDS[vr])
+            else:
+                known = dataset[key]
+                vr = known.VR if known.VR in _CODES else "OW"  # pydicom leaves some VRs open that depend on others
+                value, undefined = self._value(known, vr, charset), known.is_undefined_length and vr in _FRAGMENTED
+            length = len(value)
+            if length & 1:
+                value += b" " if vr in _PADDED_BY_SPACE else b"\0"
+                length += 1
+            if undefined:
+                value += _DELIMITER
+                length = UNDEFINED
+            elif length >= UNDEFINED:
+                raise ImageTooLarge(f"{name(tag)} is longer than a DICOM file can state")
+            if implicit:
+                head = self._pack(tag >> 16, tag & 0xFFFF, length)
+            else:
+                code, wide = _CODES[vr]
+                if not wide and length <= 0xFFFF:
+                    head = self._pack_short(tag >> 16, tag & 0xFFFF, code, length)
+                else:  # what its own VR cannot state the length of is written as UN (PS3.5 §6.2.2)
+                    head = self._pack_long(tag >> 16, tag & 0xFFFF, code if wide else b"UN", 0, length)
+            parts += (head, value)
+        return b"".join(parts)
+
+    def _value(self, element: DataElement, vr: str, charset: list[str]) -> bytes:
+        """The value of an element that is not bytes as they were read."""
+        value: Any = element.value
+        if vr == "SQ":
+            items = [self.dataset(item, charset) for item in value or ()]
+            return b"".join(part for item in items for part in (self._pack(*_ITEM, len(item)), item))
+        if value is None or (not value and not isinstance(value, int | float)):
+            return b""
+        if isinstance(value, bytes):
+            return value
+        if isinstance(value, PersonName) and "=" not in (text := str(value)):
+            value = text
+        if isinstance(value, str) and value.isascii():
+            return value.encode("ascii")
+        if isinstance(value, int) and vr in _INTEGERS:
+            return pack(self._order + _INTEGERS[vr], value)
+        buffer = DicomBytesIO()
+        buffer.is_little_endian, buffer.is_implicit_VR = self._little_endian, self._implicit
+        write: Any
+        write, code = writers[VR(vr)]
+        try:
+            if vr in _TEXT:
+                write(buffer, element, charset)
+            elif code:
+                write(buffer, element, code)
+            else:
+                write(buffer, element)
+        except Exception:  # noqa: BLE001 - pydicom's writers raise what they like, and say the value
+            raise NotSanitizable(f"{name(element.tag)} has a value that cannot be written") from None
+        return buffer.getvalue()
+
+    def write_pixels(self, out: BytesIO, pixels: PixelValue) -> None:
+        """The pixel element, part by part; a native one's length is filled in when it is known."""
+        group, number = pixels.tag >> 16, pixels.tag & 0xFFFF
+        length = UNDEFINED if pixels.encapsulated else 0
+        if self._implicit:
+            out.write(self._pack(group, number, length))
+        else:
+            out.write(self._pack_long(group, number, pixels.vr.encode(), 0, length))
+        start = out.tell()
+        out.writelines(pixels.parts)
+        if pixels.encapsulated:
+            out.write(_DELIMITER)
+            return
+        out.write(bytes((out.tell() - start) % 2))
+        length = out.tell() - start
+        if length >= UNDEFINED:
+            raise ImageTooLarge(f"{name(pixels.tag)} is longer than a DICOM file can state")
+        out.seek(start - 4)
+        out.write(pack(self._order + "L", length))
+        out.seek(0, SEEK_END)
+
+
+def _number(item: tuple[BaseTag, object]) -> int:
+    return int(item[0])  # BaseTag compares in Python, an int does not
+
+
+def _charset(element: DataElement | RawDataElement | None, inherited: list[str]) -> list[str]:
+    """Python codecs of the text in a data set, by its Specific Character Set."""
+    if element is None:
+        return inherited
+    return convert_encodings(texts(element))
+
+
+def _swapped(value: bytes, size: int) -> bytes:
+    """The same words in the other byte order. What is left over stays as it is."""
+    whole = len(value) // size * size
+    words = bytearray(value[:whole])
+    for place in range(size // 2):
+        words[place::size], words[size - 1 - place :: size] = words[size - 1 - place :: size], words[place::size]
+    return bytes(words) + value[whole:]
