@@ -17,7 +17,27 @@ if TYPE_CHECKING:
     from gateway.admission.principal import Principal
 
 Reason = Literal[
-    "missing", "ambiguous", "unknown-scheme", "malformed", "unknown", "mismatch", "expired", "revoked", "address"
+    "missing",
+    "ambiguous",
+    "unknown-scheme",
+    "malformed",
+    "unknown",
+    "mismatch",
+    "expired",
+    "revoked",
+    "address",
+    "token-malformed",
+    "token-header",
+    "token-issuer",
+    "token-key",
+    "token-signature",
+    "token-claims",
+    "token-audience",
+    "token-early",
+    "token-type",
+    "token-expired",
+    "token-lifetime",
+    "token-tenant",
 ]
 """Why a credential was refused. For the log and the audit record only: the caller is told one thing for all of them."""
 

@@ -1,0 +1,113 @@
+"""Step 1 of 7: tokens ended before their time, by ``jti`` (RFC 7519 §4.1.7); in SQL, and known for less than a second.
+
+Only tokens that are still running stand here, so the whole list is small and is read at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Column, LargeBinary, String, Table, delete, insert, select
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from gateway.admission.key_tables import UtcDateTime
+from gateway.database import metadata
+from gateway.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+TIMEOUT_SECONDS = 2.0
+
+revoked_tokens = Table(
+    "revoked_tokens",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("revoked_by", String(64), nullable=False),
+    Column("revoked_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+"""One row a token: the digest of its issuer and ``jti``; it may go when the token would have ended."""
+
+
+class RevokedTokens:
+    """The list.
+
+    Args:
+        engine: Of ``gateway.database``; whoever made it closes it.
+        cache_seconds: How long it is trusted, counted from when the look at it began.
+        now: The clock, in UTC.
+        monotonic: Seconds.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        cache_seconds: float,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._seconds = cache_seconds
+        self._now = now
+        self._monotonic = monotonic
+        self._listed: frozenset[bytes] = frozenset()
+        self._began = float("-inf")
+        self._reading = asyncio.Lock()
+
+    async def revoked(self, issuer: str, token_id: str) -> bool:
+        """Whether this token was revoked.
+
+        Raises:
+            StoreUnavailable: The list cannot be read.
+        """
+        if self._monotonic() - self._began >= self._seconds:
+            async with self._reading:
+                if self._monotonic() - self._began >= self._seconds:
+                    await self._read()
+        return _digest(issuer, token_id) in self._listed
+
+    async def revoke(self, issuer: str, token_id: str, *, expires_at: datetime, revoked_by: str) -> None:
+        """End a token. Again changes nothing. What would have ended by itself leaves the list.
+
+        Raises:
+            StoreUnavailable: It cannot be written: the token is still good.
+        """
+        now = self._now()
+        row = {
+            "digest": _digest(issuer, token_id),
+            "revoked_by": revoked_by,
+            "revoked_at": now,
+            "expires_at": expires_at,
+        }
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS), self._engine.begin() as connection:
+                await connection.execute(delete(revoked_tokens).where(revoked_tokens.c.expires_at <= now))
+                await connection.execute(insert(revoked_tokens).values(row))
+        except IntegrityError:
+            return
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise StoreUnavailable from error
+        self._began = float("-inf")
+
+    async def _read(self) -> None:
+        began = self._monotonic()
+        wanted = select(revoked_tokens.c.digest).where(revoked_tokens.c.expires_at > self._now())
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS), self._engine.connect() as connection:
+                self._listed = frozenset((await connection.execute(wanted)).scalars())
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise StoreUnavailable from error
+        self._began = began
+
+
+def _digest(issuer: str, token_id: str) -> bytes:
+    parts = [part.encode() for part in (issuer, token_id)]
+    return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()
