@@ -36,6 +36,7 @@ from gateway.audit.reader import AuditReader
 from gateway.audit.recorder import Recorder
 from gateway.catalog import ModelCatalog
 from gateway.database import create_engine
+from gateway.deid_policies import DeidPolicies
 from gateway.isolation import Workers
 from gateway.pipeline import Pipeline
 from gateway.services import Services
@@ -69,7 +70,8 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
     access = AccessPolicy.load(settings.admission.access_policy, docs=settings.http.docs)
     plans = Plans.load(settings.admission.plans_policy)
     catalog = ModelCatalog.load(settings.models.policy, settings.models.repository)
-    services = _services(settings, plans, catalog, inference)
+    deid_policies = DeidPolicies.load(settings.deid, access.scopes)
+    services = _services(settings, plans, catalog, deid_policies, inference)
     recorder = services.recorder
     pipeline = Pipeline(
         catalog=catalog,
@@ -92,6 +94,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         default_body_limit=min(JSON_BODY_BYTES, http.max_body_bytes),
         body_seconds=http.body_timeout_seconds,
         deadline_seconds=http.deadline_seconds,
+        answer_seconds=http.answer_timeout_seconds,
     )
     app = FastAPI(
         title="Cordon",
@@ -120,6 +123,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
     app.state.parts = Parts(
         pipeline=pipeline,
         catalog=catalog,
+        deid_policies=deid_policies,
         keys=services.key_store,
         access=access,
         plans=plans,
@@ -155,7 +159,13 @@ def check_routes(app: FastAPI, access: AccessPolicy) -> None:
         )
 
 
-def _services(settings: Settings, plans: Plans, catalog: ModelCatalog, inference: InferenceClient | None) -> Services:
+def _services(
+    settings: Settings,
+    plans: Plans,
+    catalog: ModelCatalog,
+    deid_policies: DeidPolicies,
+    inference: InferenceClient | None,
+) -> Services:
     engine = create_engine(settings.database)
     maker = KeyMaker(settings.admission.key_pepper.get_secret_value().encode())
     key_store = KeyStore(engine, maker)
@@ -171,6 +181,7 @@ def _services(settings: Settings, plans: Plans, catalog: ModelCatalog, inference
         key_store=key_store,
         api_keys=ApiKeys(key_store, maker, cache_seconds=settings.admission.key_cache_seconds),
         catalog=catalog,
+        deid_policies=deid_policies,
         workers=Workers(settings.ingest),
         inference=inference or TritonClient(settings.triton.url),
     )

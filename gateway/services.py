@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from gateway.audit.denials import DenialCounter
     from gateway.audit.recorder import Recorder
     from gateway.catalog import ModelCatalog
+    from gateway.deid_policies import DeidPolicies
     from gateway.isolation import Workers
     from gateway.settings import Settings
     from inference_client.client import InferenceClient
@@ -65,6 +66,7 @@ class Services:
     key_store: KeyStore
     api_keys: ApiKeys
     catalog: ModelCatalog
+    deid_policies: DeidPolicies
     workers: Workers
     inference: InferenceClient
     running: bool = False
@@ -138,9 +140,9 @@ class Services:
             "access": self.settings.admission.access_policy,
             "plans": self.settings.admission.plans_policy,
             "models": self.settings.models.policy,
-            "deid": self.settings.deid.policy,
         }
         digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+        digests |= {f"deid {name}": digest for name, digest in self.deid_policies.digests.items()}
         digests |= {f"model {model.name}": model.digest for model in self.catalog}
         return GatewayStarted("", SYSTEM, "", version=__version__, process=os.getpid(), digests=digests)
 

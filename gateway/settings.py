@@ -61,9 +61,15 @@ class HttpSettings(_Concern):
     workers: int = Field(1, ge=1, le=64, description="Gateway processes")
     docs: bool = Field(default=False, description="Serve /docs and /openapi.json to anyone; never in production")
     max_body_bytes: int = Field(32 * 2**20, ge=2**10, description="Largest body taken")
-    max_inflight_bytes: int = Field(256 * 2**20, ge=2**20, description="All bodies in memory at once, a process")
+    max_inflight_bytes: int = Field(
+        256 * 2**20, ge=2**20, description="All bodies and objects given back in memory at once, a process"
+    )
     body_timeout_seconds: float = Field(20.0, gt=0, description="Longest a body may take to arrive")
     deadline_seconds: float = Field(10.0, gt=0, description="Longest one request may take after its body is in")
+    max_answer_bytes: int = Field(64 * 2**20, ge=2**10, description="Largest de-identified object given back")
+    answer_timeout_seconds: float = Field(
+        30.0, gt=0, description="Longest a caller may take to read a de-identified object"
+    )
     drain_seconds: float = Field(10.0, ge=0, description="Time for running requests to end at shutdown")
 
 
@@ -136,7 +142,9 @@ class DeidSettings(_Concern):
     model_config = SettingsConfigDict(env_prefix="DEID_")
 
     key: SecretStr = Field(SecretStr(""), description="Secret of UIDs and pseudonyms; 32 bytes or more")
-    policy: Path = Field(Path("policies/deid/basic.yaml"), description="The de-identification policy")
+    policy: Path = Field(
+        Path("policies/deid/basic.yaml"), description="The installation's own de-identification policy"
+    )
 
 
 class ModelSettings(_Concern):

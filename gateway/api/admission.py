@@ -61,6 +61,7 @@ class Gate:
         default_body_limit: That of all other routes that take one.
         body_seconds: Longest that a body may take to arrive.
         deadline_seconds: Longest that a request may take after that.
+        answer_seconds: Longest that a caller may take to read a large answer.
     """
 
     policy: AccessPolicy
@@ -72,11 +73,12 @@ class Gate:
     default_body_limit: int
     body_seconds: float
     deadline_seconds: float
+    answer_seconds: float
 
     @property
     def lease_seconds(self) -> float:
         """After this a request has ended, however badly."""
-        return self.body_seconds + self.deadline_seconds + LEASE_MARGIN_SECONDS
+        return self.body_seconds + self.deadline_seconds + self.answer_seconds + LEASE_MARGIN_SECONDS
 
     def match(self, scope: Scope) -> RouteRule:
         """The rule of this request.
@@ -161,7 +163,7 @@ class AdmissionMiddleware:
             finally:
                 await gate.limiter.release(principal, exchange.request_id)
         finally:
-            gate.inflight.release(principal.key_id, reserved)
+            gate.inflight.release(principal.key_id, reserved + exchange.answer_bytes)
 
     @contextmanager
     def _denials_noted(self, exchange: Exchange, address: str) -> Iterator[None]:

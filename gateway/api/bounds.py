@@ -16,7 +16,9 @@ RETRY_SECONDS = 1.0
 
 
 class InflightBytes:
-    """The memory that all bodies of this process share. Reserved before the first byte is read.
+    """The memory that all bodies of this process share, answers with an object in them included.
+
+    For a body it is reserved before the first byte is read, for an answer before its success is recorded.
 
     Args:
         total: Bytes.

@@ -88,6 +88,46 @@ ANSWER: dict[str, Any] = {
     },
 }
 
+_FIELD = {"schema": {"type": "string"}}
+OBJECT: dict[str, Any] = {
+    "description": "The object, de-identified, in the media type that it came in. "
+    "`Accept: multipart/related` gets it as the first of two parts; the second one is the whole report.",
+    "headers": {
+        "Deidentification-Report": _FIELD
+        | {
+            "description": "What was done: a Dictionary (RFC 9651) of codes and counts; never a value. "
+            "`cut` says that it would be too long whole. Not with multipart/related",
+            "example": 'policy="basic", methods=("113100" "113101"), actions=("removed";n=31 "uid";n=6), '
+            "regions_masked=2",
+        },
+        "Deidentification-Pseudonyms": _FIELD
+        | {"description": "Stand-ins of patient, study, series and instance, as far as the object has them: likewise"},
+        "Content-Digest": _FIELD | {"description": "SHA-256 of the body (RFC 9530)"},
+        "Content-Disposition": _FIELD | {"description": "A file name made from the new SOP Instance UID"},
+    },
+    "content": {
+        **dict.fromkeys(("application/dicom", "image/jpeg", "image/png"), _BINARY),
+        "multipart/related": {
+            "schema": {
+                "type": "object",
+                "required": ["object", "report"],
+                "properties": {
+                    "object": {"type": "string", "format": "binary"},
+                    "report": {
+                        "type": "object",
+                        "required": ["deidentification", "pseudonyms", "object"],
+                        "properties": {
+                            "deidentification": {"type": "object"},
+                            "pseudonyms": {"type": "object"},
+                            "object": {"type": "object", "description": "media_type, bytes, sha256"},
+                        },
+                    },
+                },
+            }
+        },
+    },
+}
+
 
 def problems(*kinds: type[GatewayError]) -> dict[int | str, dict[str, Any]]:
     """The ``responses`` of a route that can answer these."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.audit.reader import AuditReader
     from gateway.audit.recorder import Recorder
     from gateway.catalog import ModelCatalog
+    from gateway.deid_policies import DeidPolicies
     from gateway.pipeline import Pipeline
 
 
@@ -49,6 +50,7 @@ class Parts:
 
     pipeline: Pipeline
     catalog: ModelCatalog
+    deid_policies: DeidPolicies
     keys: KeyStore
     access: AccessPolicy
     plans: Plans

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import ClientDisconnect
 
 from gateway.api.body import read_upload
+from gateway.api.connected import while_connected
 from gateway.api.describe import ALWAYS, ANSWER, IMAGE_BODY, OF_BODIES, OF_INFERENCE, problems
 from gateway.api.parts import Admitted, CurrentExchange, Joined
 from gateway.api.query import once
 from gateway.ingest.frames import MAX_TEXT, FrameSelection
 from gateway.respond.prediction import PredictAnswer
 
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-    from starlette.types import Receive
-
-Result = TypeVar("Result")
 router = APIRouter(tags=["predict"])
 
 
@@ -59,27 +52,3 @@ async def predict(
     answered = await while_connected(joined.pipeline.predict(admission, upload, frames, query.model), request.receive)
     exchange.steps |= answered.seconds
     return Response(answered.answer.model_dump_json(), media_type="application/json")
-
-
-async def while_connected(work: Coroutine[None, None, Result], receive: Receive) -> Result:
-    """Do the work, and stop it when the caller goes away: nobody waits for its answer.
-
-    Raises:
-        starlette.requests.ClientDisconnect: The caller went away; the work has ended.
-    """
-    working = asyncio.create_task(work)
-    watching = asyncio.create_task(_disconnected(receive))
-    try:
-        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientDisconnect
-    finally:
-        for task in (working, watching):
-            task.cancel()
-        await asyncio.gather(working, watching, return_exceptions=True)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
