@@ -27,7 +27,8 @@ class Mapped(Strict):
     """A claim whose values are translated; one that is not in the table counts as absent.
 
     Attributes:
-        claim: Its name. A string is split at blanks (RFC 8693 §4.2), a list is taken as it is.
+        claim: Its name. A string that is not in the table as a whole is split at blanks (RFC 8693 §4.2), a list is
+            taken as it is.
         values: Value of the claim to what it means here.
     """
 
@@ -37,7 +38,9 @@ class Mapped(Strict):
     def read(self, members: Mapping[str, Any]) -> tuple[str, ...]:
         """What the claim's values mean here, in their order, each once."""
         said = members.get(self.claim)
-        values = said.split() if isinstance(said, str) else said if isinstance(said, list) else ()
+        if isinstance(said, str):
+            said = [said] if said in self.values else said.split()
+        values = said if isinstance(said, list) else ()
         return tuple(dict.fromkeys(self.values[v] for v in values if isinstance(v, str) and v in self.values))
 
 

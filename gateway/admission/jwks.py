@@ -67,9 +67,9 @@ class RemoteKeys:
 
     async def find(self, key_id: str) -> VerifyingKey | None:
         """See KeySource."""
-        if self._is_due(key_id):
-            async with self._fetching:
-                if self._is_due(key_id):  # not done meanwhile by who held the lock
+        if self._is_wanted(key_id):
+            async with self._fetching:  # whoever comes while it is being fetched waits for it
+                if self._is_wanted(key_id) and self._now() - self._tried > RETRY_SECONDS:
                     await self._refresh()
         if self._now() - self._fetched > LAST_GOOD_SECONDS:
             raise StoreUnavailable("The keys of the token's issuer cannot be read", retry_after=RETRY_SECONDS)
@@ -79,9 +79,8 @@ class RemoteKeys:
         """See KeySource."""
         await self._client.aclose()
 
-    def _is_due(self, key_id: str) -> bool:
-        now = self._now()
-        return (now - self._fetched > REFRESH_SECONDS or key_id not in self._keys) and now - self._tried > RETRY_SECONDS
+    def _is_wanted(self, key_id: str) -> bool:
+        return key_id not in self._keys or self._now() - self._fetched > REFRESH_SECONDS
 
     async def _refresh(self) -> None:
         self._tried = self._now()
