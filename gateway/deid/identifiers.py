@@ -14,29 +14,55 @@ from pydicom.charset import convert_encodings
 from pydicom.valuerep import PersonName
 
 from gateway.deid.values import dictionary_vrs, texts, vr_of
+from gateway.deid.vocabulary import fold, load_vocabulary, spelled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydicom.dataset import Dataset
 
     from gateway.deid.tables import IdentifierKind, Tables
 
 _MIN_LETTERS = 3
 _MIN_OTHER = 2  # a name of two Kanji or Hangul is a whole name
+_MIN_PLACE = 4  # a word of an address or of an institution's name
+_MIN_CODE = 2
 _CHARACTER_SET = 0x00080005
 _WORD = re.compile(r"\w+", re.UNICODE)
+_LETTERS = re.compile(r"[^\W\d_]+")
+_PARTS = re.compile(r"[,;\n\r^=\\]+")
+_NO_NAMES = frozenset(
+    {"md", "phd", "jr", "ii", "iii", "iv", "msc", "bsc", "mba", "frcr", "facr", "esq", "med", "dipl", "ing"}
+)
+_FOR_CLEANING_ONLY = frozenset({"place", "device"})
 
 
 @dataclass(slots=True)
 class Identifiers:
-    """What was found in the identifying attributes. Identifying: never leaves the worker, never in a repr."""
+    """What was found in the identifying attributes. Identifying: never leaves the worker, never in a repr.
+
+    Attributes:
+        strings: What the residue check searches for.
+        encodings: Python codecs in which the header could have written it.
+        words: Words of names and places, folded: they go from free text wherever they stand.
+        scripts: Names in scripts without spaces between words, folded.
+        codes: Identifiers and telephone numbers as letters and digits alone, folded.
+        phrases: Addresses and the like as folded words, by their first.
+        terms: Words of the standard, upper case: alone they prove nothing, whoever is called so.
+    """
 
     strings: set[str] = field(default_factory=set, repr=False)
     encodings: set[str] = field(default_factory=set, repr=False)
+    words: set[str] = field(default_factory=set, repr=False)
+    scripts: set[str] = field(default_factory=set, repr=False)
+    codes: set[str] = field(default_factory=set, repr=False)
+    phrases: dict[str, set[tuple[str, ...]]] = field(default_factory=dict, repr=False)
+    terms: frozenset[str] = field(default=frozenset(), repr=False)
 
     @classmethod
     def of(cls, dataset: Dataset, tables: Tables) -> Identifiers:
         """Those of a whole instance, at every depth."""
-        found = cls()
+        found = cls(terms=tables.terms)
         found._gather(dataset, tables)
         return found
 
@@ -59,7 +85,8 @@ class Identifiers:
         try:
             value = source[tag].value
         except Exception:  # noqa: BLE001 - undecodable: its bytes as they are
-            self.strings.update(texts(source.get_item(tag)))
+            for text in texts(source.get_item(tag)):
+                self._note(text, kind)
             return
         self.encodings.update(_codecs(source))
         for part in value if isinstance(value, (list, tuple)) or hasattr(value, "insert") else [value]:
@@ -67,8 +94,16 @@ class Identifiers:
 
     def _note(self, value: object, kind: str) -> None:
         text = str(value or "").strip(" \0^=")
+        if not text:
+            return
         if kind == "name" or isinstance(value, PersonName):
-            self.strings.update(_WORD.findall(text.replace("_", " ")))
+            self._name(text)
+        elif kind == "id":
+            self._code(text)
+        elif kind in {"text", *_FOR_CLEANING_ONLY}:
+            self._code(text)
+            if kind != "device":
+                self._place(text)
         if kind == "date" and len(text) == 8:
             year, month, day = text[:4], text[4:6], text[6:]
             self.strings.update(
@@ -76,17 +111,67 @@ class Identifiers:
                 for s in "-./"
                 for a, b, c in ((year, month, day), (day, month, year), (month, day, year))
             )
-        self.strings.add(text)
+        if kind not in _FOR_CLEANING_ONLY:
+            self.strings.add(text)
+
+    def _name(self, text: str) -> None:
+        words = load_vocabulary()
+        for word in _WORD.findall(text.replace("_", " ")):
+            folded = fold(word)
+            if folded in words.particles or folded in words.titles or folded in _NO_NAMES:
+                continue
+            self.strings.add(word)
+            if _spaceless(word):
+                self.scripts.add(folded)
+            else:
+                self.words.update(part for form in (folded, spelled(word)) for part in _LETTERS.findall(form))
+                if any(letter.isdigit() for letter in word):
+                    self._code(word)
+        for group in text.split("="):
+            parts = [part for part in group.split("^")[:3] if part]
+            if _spaceless(group) and len(parts) > 1:
+                self.scripts |= {fold("".join(parts)), fold("".join(reversed(parts)))}
+
+    def _code(self, text: str) -> None:
+        code = "".join(letter for letter in fold(text) if letter.isalnum())
+        if len(code) >= _MIN_CODE and any(letter.isdigit() for letter in code):
+            self.codes.add(code)
+            if len(code) > 9 and code.isdigit():
+                self.codes.add(code[-8:])  # a telephone number without its country's or town's prefix
+        elif len(code) > _MIN_PLACE and code.isalpha() and not load_vocabulary().is_word(code):
+            self.words.add(code)
+
+    def _place(self, text: str) -> None:
+        known = load_vocabulary()
+        for part in _PARTS.split(text):
+            for form in {fold(part), spelled(part)}:
+                if _spaceless(form):
+                    self.scripts.add(form.strip())
+                    continue
+                words = tuple(_LETTERS.findall(form))
+                if len(words) > 1:
+                    self.phrases.setdefault(words[0], set()).add(words)
+                self.words.update(word for word in words if len(word) >= _MIN_PLACE and not known.is_word(word))
 
     def needles(self) -> list[str]:
         """Those long enough to prove something, lower case."""
         return sorted(
-            {text.lower() for text in self.strings if len(text) >= (_MIN_LETTERS if text.isascii() else _MIN_OTHER)}
+            {
+                text.lower()
+                for text in self.strings
+                if len(text) >= (_MIN_LETTERS if text.isascii() else _MIN_OTHER) and text.upper() not in self.terms
+            }
         )
 
 
-def _codecs(dataset: Dataset) -> list[str]:
+def _spaceless(text: str) -> bool:
+    """Whether a text is written in a script without spaces between words (Kana, Kanji, Hangul, Thai)."""
+    return any("฀" <= letter <= "๿" or letter >= "⺀" for letter in text)
+
+
+def _codecs(dataset: Dataset) -> Iterator[str]:
     """Python codecs of the character sets that a dataset declares, or inherits from the one that it stands in."""
-    declared = convert_encodings(texts(dataset.get_item(_CHARACTER_SET))) if _CHARACTER_SET in dataset else []
+    if _CHARACTER_SET in dataset:
+        yield from convert_encodings(texts(dataset.get_item(_CHARACTER_SET)))
     inherited = dataset.original_character_set
-    return [*declared, *([inherited] if isinstance(inherited, str) else inherited)]
+    yield from [inherited] if isinstance(inherited, str) else inherited

@@ -1,0 +1,154 @@
+"""Step 3 of 7: identifiers in free text. What identifies is replaced where it stands; the rest of the text is kept.
+
+Three sources: what the instance's own identifying attributes held (identifiers.py), what identifies by its form
+(patterns.py), and names by a lexicon together with what stands beside them (names.py). Words of medicine are kept:
+Parkinson, Cushing, a Baker cyst. Time is linear in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.deid import known_forms, patterns
+from gateway.deid.names import NameFinder
+from gateway.deid.patterns import Span
+from gateway.deid.tokens import tokens_of
+from gateway.deid.vocabulary import fold_with_places, load_vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from gateway.deid.identifiers import Identifiers
+    from gateway.deid.tokens import Token
+
+REMOVED = "[removed]"
+
+_SPACES = re.compile(r"[ \t]{2,}")
+_MOST_BEFORE_A_SUFFIX = 6
+_FACILITY = re.compile(
+    r"(?<![^\W\d_])(?:hospitals?|klinik|kliniken|klinikum|clinics?|clinique|clinica|krankenhaus|spital|hopital|ospedale|ziekenhuis|"
+    r"infirmary|sanatorium|praxis|policlinico|poliklinik|charite|university|universitat|universite|universidad)(?![^\W\d_])"
+)
+_MOST_IN_A_SHORT_WORD = 3
+
+
+class Cleaned(NamedTuple):
+    """A text without what identifies.
+
+    Attributes:
+        text: The text, with ``REMOVED`` in each place, or nothing where that would be too long.
+        found: What was removed, by kind: name, id, date, phone, address, email, url, age. Counts, never a value.
+    """
+
+    text: str
+    found: Mapping[str, int]
+
+
+class FreeText:
+    """The cleaner. Holds words of languages only, nothing of any instance."""
+
+    def __init__(self) -> None:
+        self._words = load_vocabulary()
+        self._names = NameFinder(self._words)
+
+    def clean(self, text: str, known: Identifiers, most: int | None = None) -> Cleaned:
+        """Replace what identifies.
+
+        Args:
+            text: One value, of any length.
+            known: What the identifying attributes of the same instance held.
+            most: The length that the value's VR allows, in characters.
+        """
+        folded, places = fold_with_places(text)
+        spans = _merged(self._spans(folded, places, tokens_of(text, folded, places), known), folded)
+        if not spans:
+            return Cleaned(text, {})
+        parts: list[str] = []
+        at = 0
+        for span in spans:
+            start, end = (span.start, span.end) if places is None else (places[span.start], places[span.end - 1] + 1)
+            parts.append(text[at:start])
+            at = end
+        parts.append(text[at:])
+        cleaned = REMOVED.join(parts)
+        if most is not None and len(cleaned) > most:
+            cleaned = _SPACES.sub(" ", " ".join(part.strip() for part in parts)).strip(" ,;:-^")[:most]
+        return Cleaned(cleaned, dict(Counter(span.kind for span in spans)))
+
+    def is_technical(self, text: str, known: Identifiers, own: int = 0) -> bool:
+        """Whether a value of a technical attribute says nothing but technical things, and may be kept as it is.
+
+        Each word must be an ordinary, medical or technical one, or have three letters at most; a code must have few
+        digits; and none of the three sources may find anything.
+
+        Args:
+            text: The value.
+            known: What the identifying attributes of the same instance held.
+            own: How many words may be a maker's or a product's own, if other words or numbers stand beside them.
+        """
+        folded, places = fold_with_places(text)
+        tokens = tokens_of(text, folded, places)
+        strange = [token for token in tokens if not self._is_safe(token.word)]
+        if len(strange) > own or (strange and len(strange) == len(tokens) and not any(map(str.isdigit, folded))):
+            return False
+        if any(token.word in known.words and token.word.upper() not in known.terms for token in tokens):
+            return False
+        if strange and _FACILITY.search(folded):
+            return False
+        spans = self._spans(folded, places, tokens, known)
+        return not any(
+            span.kind != "name" or not any(token.start <= span.start and span.end <= token.end for token in strange)
+            for span in spans
+        )
+
+    def _is_safe(self, word: str) -> bool:
+        return self._words.is_word(word) or (len(word) <= _MOST_IN_A_SHORT_WORD and not self._words.is_name(word))
+
+    def _spans(self, folded: str, places: list[int] | None, tokens: list[Token], known: Identifiers) -> list[Span]:
+        spans = list(self._names.find(folded, tokens, known))
+        if patterns.WORTH_A_LOOK.search(folded):
+            spans += (span for span in patterns.find(folded) if span.kind != "street" or _is_street(tokens, span))
+        spans += known_forms.find(folded, tokens, known)
+        if places is not None:
+            spans += self._before_suffixes(folded)
+        return spans
+
+    def _before_suffixes(self, folded: str) -> Iterator[Span]:
+        """A name in a script without spaces, before ``san``, ``sensei`` and the like."""
+        for suffix in self._words.suffixes:
+            at = folded.find(suffix)
+            while at != -1:
+                start = at
+                while at - start < _MOST_BEFORE_A_SUFFIX and start and _is_spaceless(folded[start - 1]):
+                    start -= 1
+                if start < at:
+                    yield Span(start, at, "name")
+                at = folded.find(suffix, at + len(suffix))
+
+
+def _is_spaceless(letter: str) -> bool:
+    """Kanji, Katakana or Hangul. Hiragana, which is folded to Katakana, cannot be told apart: it is taken too."""
+    return letter >= "⺀" and letter.isalpha()
+
+
+def _is_street(tokens: list[Token], span: Span) -> bool:
+    """A street has a capital, unless the whole text is written in one case."""
+    inside = [token for token in tokens if span.start <= token.start and token.end <= span.end]
+    return len({token.shape for token in tokens}) == 1 or any(token.shape in ("title", "upper") for token in inside)
+
+
+def _merged(spans: Iterable[Span], folded: str) -> list[Span]:
+    """Without overlaps, in order. Where two kinds overlap, the first and longest names the whole."""
+    merged: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start, -span.end)):
+        end = span.end
+        while end > span.start and folded[end - 1].isspace():
+            end -= 1
+        kind = "address" if span.kind == "street" else span.kind
+        if merged and span.start < merged[-1].end:
+            merged[-1] = merged[-1]._replace(end=max(end, merged[-1].end))
+        elif end > span.start:
+            merged.append(Span(span.start, end, kind))
+    return merged
