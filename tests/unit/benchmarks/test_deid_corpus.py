@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 from pydicom import dcmread
 
-from benchmarks.deid.build import as_text
-from benchmarks.deid.corpus import corpus
-from benchmarks.deid.key import ActionType, OptionSet, actions
-from benchmarks.deid.paths import find
-from benchmarks.deid.score import same_numbers
-from benchmarks.deid.tables import rows, vocabulary
+from benchmarks.deid_corpus.build import as_text
+from benchmarks.deid_corpus.corpus import corpus
+from benchmarks.deid_corpus.key import ActionType, OptionSet, actions
+from benchmarks.deid_corpus.paths import find
+from benchmarks.deid_corpus.score import same_numbers
+from benchmarks.deid_corpus.tables import rows, vocabulary
 
 if TYPE_CHECKING:
-    from benchmarks.deid.corpus import Instance
+    from benchmarks.deid_corpus.corpus import Instance
 
 
 @pytest.fixture(scope="module")

@@ -10,19 +10,19 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from benchmarks.deid.corpus import corpus
-from benchmarks.deid.key import REMOVES, ActionType, OptionSet, actions
-from benchmarks.deid.oracle import oracle
-from benchmarks.deid.output import Output
-from benchmarks.deid.paths import find, parent_of
-from benchmarks.deid.score import Scorer
+from benchmarks.deid_corpus.corpus import corpus
+from benchmarks.deid_corpus.key import REMOVES, ActionType, OptionSet, actions
+from benchmarks.deid_corpus.oracle import oracle
+from benchmarks.deid_corpus.output import Output
+from benchmarks.deid_corpus.paths import find, parent_of
+from benchmarks.deid_corpus.score import Scorer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmarks.deid.corpus import Instance
-    from benchmarks.deid.key import Action
-    from benchmarks.deid.score import Score
+    from benchmarks.deid_corpus.corpus import Instance
+    from benchmarks.deid_corpus.key import Action
+    from benchmarks.deid_corpus.score import Score
 
 BASIC = OptionSet("basic")
 SHIFTED = OptionSet.parse("basic+dates+descriptors")

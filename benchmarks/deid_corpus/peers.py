@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydicom import dcmread
 
-from benchmarks.deid.output import Output
+from benchmarks.deid_corpus.output import Output
 
 if TYPE_CHECKING:
-    from benchmarks.deid.corpus import Instance
+    from benchmarks.deid_corpus.corpus import Instance
 
 NAMES = ("dicognito", "dicom-anonymizer", "deid")
 RUNNER = Path(__file__).with_name("peer_runner.py")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from benchmarks.deid.pixels import Line
+    from benchmarks.deid_corpus.pixels import Line
 
 READABLE, READABLE_STRETCH = 0.2, 0.5
 """Correlation of the letters' strokes with the pixels above which they count as still there: over the whole line, and

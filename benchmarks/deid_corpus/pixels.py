@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.deid.people import dice
+from benchmarks.deid_corpus.people import dice
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from benchmarks.deid.values import Scene
+    from benchmarks.deid_corpus.values import Scene
 
 SIDE, SIDE_WITH_TEXT = 64, 256
 

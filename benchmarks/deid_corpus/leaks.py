@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from benchmarks.deid.build import as_text
+from benchmarks.deid_corpus.build import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,16 +9,16 @@ from datetime import datetime, timedelta
 from math import isclose
 from typing import TYPE_CHECKING
 
-from benchmarks.deid.build import as_text
-from benchmarks.deid.key import ActionType, OptionSet, actions, pixel_actions
-from benchmarks.deid.leaks import leaks
-from benchmarks.deid.paths import find
-from benchmarks.deid.visible import hidden, retained
+from benchmarks.deid_corpus.build import as_text
+from benchmarks.deid_corpus.key import ActionType, OptionSet, actions, pixel_actions
+from benchmarks.deid_corpus.leaks import leaks
+from benchmarks.deid_corpus.paths import find
+from benchmarks.deid_corpus.visible import hidden, retained
 
 if TYPE_CHECKING:
-    from benchmarks.deid.corpus import Instance
-    from benchmarks.deid.key import Action
-    from benchmarks.deid.output import Output
+    from benchmarks.deid_corpus.corpus import Instance
+    from benchmarks.deid_corpus.key import Action
+    from benchmarks.deid_corpus.output import Output
 
 _UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 

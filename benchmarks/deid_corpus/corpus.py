@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
-from benchmarks.deid.build import as_text, header
-from benchmarks.deid.people import dice, patient
-from benchmarks.deid.pixels import add_pixels
-from benchmarks.deid.tables import rows, vocabulary
-from benchmarks.deid.values import Scene
+from benchmarks.deid_corpus.build import as_text, header
+from benchmarks.deid_corpus.people import dice, patient
+from benchmarks.deid_corpus.pixels import add_pixels
+from benchmarks.deid_corpus.tables import rows, vocabulary
+from benchmarks.deid_corpus.values import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydicom.dataset import Dataset
 
-    from benchmarks.deid.build import Fact
-    from benchmarks.deid.people import Patient
-    from benchmarks.deid.pixels import Line
+    from benchmarks.deid_corpus.build import Fact
+    from benchmarks.deid_corpus.people import Patient
+    from benchmarks.deid_corpus.pixels import Line
 
 FULL = 560
 """Instances of the whole corpus: forty of each of the fourteen kinds."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 import yaml
 
-from benchmarks.deid.output import Output
+from benchmarks.deid_corpus.output import Output
 from gateway.deid.engine import DeidEngine
 from gateway.errors import GatewayError, NoPixels
 from gateway.ingest.decode import decode
@@ -20,7 +20,7 @@ from gateway.settings import IngestSettings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmarks.deid.corpus import Instance
+    from benchmarks.deid_corpus.corpus import Instance
     from gateway.deid.image import SanitizedImage
     from gateway.ingest.image import DisplayFrame
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.deid.people import dice, staff
+from benchmarks.deid_corpus.people import dice, staff
 
 if TYPE_CHECKING:
-    from benchmarks.deid.people import Patient
+    from benchmarks.deid_corpus.people import Patient
 
 # Minutes from the start of the study to a role's moment.
 MOMENTS = {

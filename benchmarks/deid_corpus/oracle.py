@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from pydicom import dcmread
 
-from benchmarks.deid.key import ActionType, actions
-from benchmarks.deid.output import Output
-from benchmarks.deid.paths import find, parent_of
+from benchmarks.deid_corpus.key import ActionType, actions
+from benchmarks.deid_corpus.output import Output
+from benchmarks.deid_corpus.paths import find, parent_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from benchmarks.deid.corpus import Instance
-    from benchmarks.deid.key import Action, OptionSet
-    from benchmarks.deid.paths import Path
+    from benchmarks.deid_corpus.corpus import Instance
+    from benchmarks.deid_corpus.key import Action, OptionSet
+    from benchmarks.deid_corpus.paths import Path
 
 DUMMIES = {
     "DA": "19000101",

@@ -12,14 +12,14 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Self
 
-from benchmarks.deid.paths import Path, Step, show
-from benchmarks.deid.tables import rows
+from benchmarks.deid_corpus.paths import Path, Step, show
+from benchmarks.deid_corpus.tables import rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmarks.deid.build import Fact
-    from benchmarks.deid.corpus import Instance
+    from benchmarks.deid_corpus.build import Fact
+    from benchmarks.deid_corpus.corpus import Instance
 
 
 class ActionType(StrEnum):

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 
-from benchmarks.deid.peers import NAMES
+from benchmarks.deid_corpus.peers import NAMES
 
 if TYPE_CHECKING:
-    from benchmarks.deid.adapters import Ours
-    from benchmarks.deid.corpus import Instance
-    from benchmarks.deid.peers import Folder
+    from benchmarks.deid_corpus.adapters import Ours
+    from benchmarks.deid_corpus.corpus import Instance
+    from benchmarks.deid_corpus.peers import Folder
 
 
 def milliseconds(

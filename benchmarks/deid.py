@@ -1,7 +1,7 @@
 """De-identification: actions done out of actions asked for, and time a file; ours beside other tools, same files.
 
-    python benchmarks/bench_deid.py                                    140 instances, our engine alone
-    python benchmarks/bench_deid.py --full --peers-python PATH         560, beside dicognito, dicom-anonymizer and deid
+    python benchmarks/deid.py                                    140 instances, our engine alone
+    python benchmarks/deid.py --full --peers-python PATH         560, beside dicognito, dicom-anonymizer and deid
 
 The corpus is generated (seeded), the answer key is its own: nothing is shared with the engine. Exit status 1 if our
 engine left an identifier.
@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.deid import report
-from benchmarks.deid.adapters import Ours
-from benchmarks.deid.corpus import FULL, corpus
-from benchmarks.deid.key import OptionSet
-from benchmarks.deid.peers import NAMES, Folder
-from benchmarks.deid.score import Scorer
-from benchmarks.deid.speed import milliseconds
+from benchmarks.deid_corpus import report
+from benchmarks.deid_corpus.adapters import Ours
+from benchmarks.deid_corpus.corpus import FULL, corpus
+from benchmarks.deid_corpus.key import OptionSet
+from benchmarks.deid_corpus.peers import NAMES, Folder
+from benchmarks.deid_corpus.score import Scorer
+from benchmarks.deid_corpus.speed import milliseconds
 
 if TYPE_CHECKING:
-    from benchmarks.deid.corpus import Instance
-    from benchmarks.deid.score import Score
+    from benchmarks.deid_corpus.corpus import Instance
+    from benchmarks.deid_corpus.score import Score
 
 SHORT, TEXT_SHORT, TEXT_FULL = 140, 12, 96
 TEXT_KINDS = ("US", "SC", "CR", "DX", "CT", "MR", "MG")

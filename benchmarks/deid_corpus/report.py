@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from benchmarks.deid.key import REMOVES, ActionType
+from benchmarks.deid_corpus.key import REMOVES, ActionType
 
 if TYPE_CHECKING:
-    from benchmarks.deid.score import Failure, Score
+    from benchmarks.deid_corpus.score import Failure, Score
 
 
 def by_type(scores: dict[str, Score]) -> str:

@@ -13,15 +13,15 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from benchmarks.deid.paths import Path, Step
-from benchmarks.deid.people import dice
-from benchmarks.deid.tables import rows
-from benchmarks.deid.values import Value, make
+from benchmarks.deid_corpus.paths import Path, Step
+from benchmarks.deid_corpus.people import dice
+from benchmarks.deid_corpus.tables import rows
+from benchmarks.deid_corpus.values import Value, make
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmarks.deid.values import Scene
+    from benchmarks.deid_corpus.values import Scene
 
 MODULES = ("sop", "patient", "trial", "study", "series")
 """In every object, before those that its kind names."""
