@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, StringConstraints, model_validator
 
+from gateway.admission.issuers import IssuerPolicy  # noqa: TC001 - read when the model is made
 from gateway.admission.policy_file import Strict, load_policy
 from gateway.errors import Forbidden, InvalidParameter
 
@@ -73,11 +74,21 @@ class _File(Strict):
     scopes: dict[_Scope, str] = Field(min_length=1)
     roles: dict[_Role, tuple[_Scope, ...]] = Field(min_length=1)
     grantable: tuple[_Scope, ...] = ()
+    issuers: tuple[IssuerPolicy, ...] = ()
     routes: tuple[_Route, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         used = {scope: f"roles.{role}" for role, scopes in self.roles.items() for scope in scopes}
+        for issuer in self.issuers:
+            used |= dict.fromkeys(issuer.scopes.values.values() if issuer.scopes else (), f"issuers.{issuer.name}")
+            for role in issuer.roles.values.values() if issuer.roles else ():
+                if role not in self.roles:
+                    raise ValueError(f"issuers.{issuer.name}: the role {role!r} is not declared under 'roles'")
+        for what in ("name", "issuer"):
+            said = [getattr(issuer, what) for issuer in self.issuers]
+            if len(set(said)) < len(said):
+                raise ValueError(f"issuers: two have the same {what}")
         used |= dict.fromkeys(self.grantable, "grantable")
         used |= {route.scope: route.route for route in self.routes if route.scope}
         for scope, where in used.items():
@@ -98,6 +109,7 @@ class AccessPolicy:
         roles: Names for sets of scopes; a key is issued with the scopes of its role.
         grantable: Scopes that whoever may issue keys may give without holding them.
         rules: In the order of the file; the first match holds.
+        issuers: Outside issuers whose tokens are taken.
     """
 
     def __init__(
@@ -106,10 +118,12 @@ class AccessPolicy:
         roles: dict[str, frozenset[str]],
         grantable: Iterable[str],
         rules: Iterable[RouteRule],
+        issuers: Iterable[IssuerPolicy] = (),
     ) -> None:
         self.scopes = dict(scopes)
         self.roles = dict(roles)
         self.grantable = frozenset(grantable)
+        self.issuers = {issuer.name: issuer for issuer in issuers}
         self._rules = tuple(rules)
         # Most requests meet a route without placeholders: a look-up, not a walk.
         self._plain = {rule.route: rule for rule in self._rules if "{" not in rule.route}
@@ -128,7 +142,8 @@ class AccessPolicy:
         """
         file = load_policy(path, _File)
         roles = {role: frozenset(scopes) for role, scopes in file.roles.items()}
-        return cls(file.scopes, roles, file.grantable, (route.rule(docs=docs) for route in file.routes))
+        rules = (route.rule(docs=docs) for route in file.routes)
+        return cls(file.scopes, roles, file.grantable, rules, file.issuers)
 
     def match(self, method: str, path: str) -> RouteRule | None:
         """The rule of this request, or None: what is not listed is refused.

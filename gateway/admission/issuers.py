@@ -98,3 +98,7 @@ class IssuerPolicy(Strict):
             return self.tenant
         named = self.tenant.read(members)
         return named[0] if len(named) == 1 else None
+
+    def serves(self, tenant: str) -> bool:
+        """Whether a token of it can be of this tenant."""
+        return tenant in ([self.tenant] if isinstance(self.tenant, str) else self.tenant.values.values())

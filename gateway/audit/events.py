@@ -7,6 +7,7 @@
     ├── KeyIssued                  key.issued
     ├── KeyRotated                 key.rotated
     ├── KeyRevoked                 key.revoked
+    ├── TokenRevoked               token.revoked       a token of an outside issuer was ended before its time
     ├── GatewayStarted             gateway.started
     ├── GatewayStopped             gateway.stopped
     └── AuditRead                  audit.read          someone looked at, or took away, part of this log
@@ -170,6 +171,22 @@ class KeyRevoked(AuditEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class TokenRevoked(AuditEvent):
+    """A token of an outside issuer was ended before its time.
+
+    Attributes:
+        issuer: Its issuer's name in the access policy.
+        token: SHA-256 of its ``jti``, hex: the issuer chose the ``jti``, so it may hold anything.
+    """
+
+    type_name: ClassVar[str] = "token.revoked"
+
+    issuer: str
+    token: str
+    outcome: Outcome = "success"
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayStarted(AuditEvent):
     """A gateway process is ready to serve.
 
@@ -223,6 +240,7 @@ EVENT_TYPES: dict[str, type[AuditEvent]] = {
         KeyIssued,
         KeyRotated,
         KeyRevoked,
+        TokenRevoked,
         GatewayStarted,
         GatewayStopped,
         AuditRead,
