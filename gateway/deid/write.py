@@ -18,19 +18,16 @@ from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import RawDataElement
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import writers
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
+from pydicom.multival import MultiValue
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, VR, PersonName
 
 from gateway.deid.values import texts
 from gateway.errors import ImageTooLarge, NotSanitizable
 from gateway.ingest.guard import silence
 from gateway.ingest.structure import UNDEFINED, name
-from gateway.ingest.vr import LONG, NUMBERS, SHORT, TAGS
+from gateway.ingest.syntax import transfer_syntax
+from gateway.ingest.vr import LONG, NUMBERS, SHORT, TAGS, known_vr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,6 +51,8 @@ _CODES = {vr: (code, False) for code, vr in SHORT.items()} | {vr: (code, True) f
 """The two letters of a VR, and whether its length has 32 bits in explicit VR (PS3.5 §7.1.2)."""
 _TEXT = frozenset(vr.value for vr in CUSTOMIZABLE_CHARSET_VR)
 _PADDED_BY_SPACE = _TEXT | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UR"}
+_STRINGS = _PADDED_BY_SPACE | {"UI"}
+_BYTES = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _WORDS = NUMBERS | {"AT": 2, "OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 """VRs whose bytes depend on the byte order: size of a word (PS3.5 §7.3)."""
 _INTEGERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "UV": "Q", "SV": "q"}
@@ -102,22 +101,25 @@ def write_object(dataset: Dataset, pixels: PixelValue | None = None) -> bytes:
 
     Raises:
         NotSanitizable: It names no transfer syntax, no SOP Class or no SOP Instance; or a value cannot be written.
+        UnsupportedTransferSyntax: It names one that is not known.
         ImageTooLarge: A length is more than a DICOM file can state.
     """
     meta = dataset.file_meta
     if missing := [tag for tag in _REQUIRED_META if tag not in meta or not meta.get_item(tag).value]:
         raise NotSanitizable(f"The object has no {name(missing[0])}, without which no file can be written")
+    syntax = transfer_syntax(str(meta[_SYNTAX].value))
+    if pixels is not None and pixels.encapsulated != syntax.encapsulated:
+        raise ValueError("the pixels are not encoded as the transfer syntax says")
     out = BytesIO()
     out.write(_PREAMBLE)
     group = _Encoder(ExplicitVRLittleEndian).dataset(meta, _DEFAULT, after=_META_BEFORE, before=_META_END)
     out.write(pack("<HH2sHL", 2, 0, b"UL", 4, len(group)) + group)
-    syntax = str(meta[_SYNTAX].value)
-    if syntax == DeflatedExplicitVRLittleEndian:
-        body = BytesIO()
-        _write_body(body, dataset, pixels, _Encoder(ExplicitVRLittleEndian))
-        _deflate(body.getbuffer(), out)
-    else:
-        _write_body(out, dataset, pixels, _Encoder(syntax))
+    if not syntax.deflated:
+        _write_body(out, dataset, pixels, _Encoder(syntax.uid))
+        return out.getvalue()
+    body = BytesIO()
+    _write_body(body, dataset, pixels, _Encoder(syntax.uid))
+    _deflate(body.getbuffer(), out)
     return out.getvalue()
 
 
@@ -180,8 +182,10 @@ class _Encoder:
                     value = _swapped(value, _WORDS[vr])
             else:
                 known = dataset[key]
-                vr = known.VR if known.VR in _CODES else "OW"  # pydicom leaves some VRs open that depend on others
+                vr = known.VR if known.VR in _CODES else _settled(known)
                 value, undefined = self._value(known, vr, charset), known.is_undefined_length and vr in _FRAGMENTED
+                if vr == "SQ" and implicit and known_vr(tag) != "SQ":
+                    undefined = True  # there is nothing else to tell a reader that these are items
             length = len(value)
             if length & 1:
                 value += b" " if vr in _PADDED_BY_SPACE else b"\0"
@@ -210,11 +214,11 @@ class _Encoder:
             return b"".join(part for item in items for part in (self._pack(*_ITEM, len(item)), item))
         if value is None or (not value and not isinstance(value, int | float)):
             return b""
-        if isinstance(value, bytes):
+        if isinstance(value, bytes) and vr in _BYTES:
             return value
         if isinstance(value, PersonName) and "=" not in (text := str(value)):
             value = text
-        if isinstance(value, str) and value.isascii():
+        if isinstance(value, str) and vr in _STRINGS and value.isascii():
             return value.encode("ascii")
         if isinstance(value, int) and vr in _INTEGERS:
             return pack(self._order + _INTEGERS[vr], value)
@@ -257,6 +261,15 @@ class _Encoder:
 
 def _number(item: tuple[BaseTag, object]) -> int:
     return int(item[0])  # BaseTag compares in Python, an int does not
+
+
+def _settled(element: DataElement) -> str:
+    """The VR of an attribute that has several (PS3.6): words, or numbers that go by their sign."""
+    if element.VR != "US or SS":
+        return "OW"
+    value: Any = element.value
+    values = value if isinstance(value, list | MultiValue) else [value]
+    return "SS" if any(isinstance(number, int) and number < 0 for number in values) else "US"
 
 
 def _charset(element: DataElement | RawDataElement | None, inherited: list[str]) -> list[str]:
