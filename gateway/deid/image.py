@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from gateway.deid.report import DeidReport
     from gateway.ingest.image import DisplayFrame
+    from gateway.ingest.upload import MediaType
 
 _SEAL = object()
 """Held by this module and taken by gateway.deid.engine alone; a test walks the sources and holds that."""
@@ -58,3 +59,27 @@ class SanitizedImage:
     def __post_init__(self) -> None:
         if self.seal is not _SEAL:
             raise TypeError("only gateway.deid.engine makes a SanitizedImage")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SanitizedObject:
+    """A whole object, de-identified: the file that is given back.
+
+    Attributes:
+        data: The file.
+        media_type: What it is now: a raster may come back as another kind than it came as.
+        dataset: The de-identified DICOM data set without its pixel element; None for JPEG and PNG.
+        pseudonyms: Stand-ins of the identifiers that link objects.
+        report: What was done; counts, tag numbers and names of the policy's own, no values.
+    """
+
+    data: bytes = field(repr=False)
+    media_type: MediaType
+    dataset: Dataset | None = field(repr=False)
+    pseudonyms: Pseudonyms
+    report: DeidReport
+    seal: object = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.seal is not _SEAL:
+            raise TypeError("only gateway.deid.engine makes a SanitizedObject")

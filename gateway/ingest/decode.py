@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.ingest.dicom import read_dicom
-from gateway.ingest.raster import read_raster
+from gateway.ingest.dicom import read_dicom, read_object
+from gateway.ingest.raster import read_raster, read_raster_object
 from gateway.ingest.sniff import check_declared, sniff
 from gateway.ingest.upload import MediaType
 
 if TYPE_CHECKING:
     from gateway.ingest.frames import FrameSelection
     from gateway.ingest.image import IdentifiableImage
+    from gateway.ingest.object import IdentifiableObject
     from gateway.ingest.upload import Upload
     from gateway.settings import IngestSettings
 
@@ -37,3 +38,22 @@ def decode(upload: Upload, frames: FrameSelection, limits: IngestSettings) -> Id
     if found is MediaType.DICOM:
         return read_dicom(upload.data, frames, limits)
     return read_raster(upload.data, found, frames, limits)
+
+
+def decode_object(upload: Upload, limits: IngestSettings) -> IdentifiableObject:
+    """Read an upload whole, to give it back: all frames, as they are stored, or an object without any.
+
+    Args:
+        upload: The bytes, and the media type that they were declared to be.
+        limits: Bounds on one file.
+
+    Raises:
+        UnsupportedMediaType: Not DICOM, JPEG or PNG, or not what it was declared to be.
+        CallerError: UnsafeFile, Unreadable, UnsupportedTransferSyntax or ImageTooLarge; NoPixels for a DICOMDIR.
+        MemoryError: As it comes; the worker names it.
+    """
+    found = sniff(upload.data)
+    check_declared(upload.declared, found)
+    if found is MediaType.DICOM:
+        return read_object(upload.data, limits)
+    return read_raster_object(upload.data, found, limits)

@@ -1,4 +1,4 @@
-"""Step 2 of 7: a DICOM file becomes an image whose frames are decoded one by one, when they are asked for."""
+"""Step 2 of 7: a DICOM file becomes an image, or an object, whose frames are decoded one by one, when asked for."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import NoPixels
 from gateway.ingest.codecs import PixelSource
+from gateway.ingest.frames import FrameSelection
 from gateway.ingest.guard import fence
 from gateway.ingest.header import PixelHeader
 from gateway.ingest.image import IdentifiableImage
 from gateway.ingest.modality import modality
+from gateway.ingest.object import IdentifiableObject
 from gateway.ingest.part10 import read_file
 from gateway.ingest.photometric import Display
+from gateway.ingest.stored import StoredPixels
 from gateway.ingest.upload import MediaType
 from gateway.ingest.values import first
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from gateway.ingest.frames import FrameSelection
     from gateway.ingest.image import DisplayFrame
     from gateway.settings import IngestSettings
 
@@ -51,6 +53,26 @@ def read_dicom(data: bytes, frames: FrameSelection, limits: IngestSettings) -> I
         modality=term,
         render=partial(_render, source, display),
     )
+
+
+def read_object(data: bytes, limits: IngestSettings) -> IdentifiableObject:
+    """Read a whole object, with or without pixels. No frame is decoded before it is asked for.
+
+    Raises:
+        CallerError: As by ``read_dicom``, but for the lack of pixels.
+    """
+    file = read_file(data, limits)
+    with fence("The pixel attributes cannot be read"):
+        term = modality(file.dataset)
+        if file.pixels is None:
+            return IdentifiableObject(MediaType.DICOM, file.dataset, None, None, 0, term)
+        header = PixelHeader.read(file.dataset, file.pixels)
+        numbers = FrameSelection().resolve(header.frames, limits.max_frames)
+        header.check_limits(len(numbers), limits)
+        source = PixelSource.of(file.data, file.pixels, header, file.syntax, _offsets(file.dataset))
+        display = Display.read(file.dataset, header, numbers, little_endian=file.syntax.little_endian)
+    pixels = StoredPixels(file.pixels, source, display)
+    return IdentifiableObject(MediaType.DICOM, file.dataset, pixels, None, header.frames, term)
 
 
 def _render(source: PixelSource, display: Display, number: int) -> DisplayFrame:

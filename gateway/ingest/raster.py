@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from PIL import Image, ImageOps
 from gateway.errors import ImageTooLarge, Unreadable
 from gateway.ingest.guard import fence
 from gateway.ingest.image import IdentifiableImage
+from gateway.ingest.object import IdentifiableObject
 from gateway.ingest.segments import metadata_segments
 from gateway.ingest.upload import MediaType
 
@@ -25,6 +27,43 @@ DRAFT_LONG_SIDE = 1024
 the text detector looks at 640, the models at less."""
 
 _FORMATS = {MediaType.JPEG: "JPEG", MediaType.PNG: "PNG"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RasterPixels:
+    """The picture of a JPEG or PNG.
+
+    Attributes:
+        data: The file.
+        media_type: What it is.
+        segments: Kind of metadata segment to how many there are.
+        limits: Its size has been held against them.
+    """
+
+    data: bytes = field(repr=False)
+    media_type: MediaType
+    segments: dict[str, int]
+    limits: IngestSettings = field(repr=False)
+
+    def decode(self) -> DisplayFrame:
+        """At full size, upright; uint8 [height, width] or [height, width, 3]. Raises Unreadable."""
+        with fence("The image cannot be decoded"):
+            image = _open(self.data, self.media_type, self.limits)
+            image.load()
+            return _display(ImageOps.exif_transpose(image), image.info.get("transparency"))
+
+
+def read_raster_object(data: bytes, media_type: MediaType, limits: IngestSettings) -> IdentifiableObject:
+    """A JPEG or PNG whole; the first picture of several.
+
+    Raises:
+        ImageTooLarge: More pixels than are taken.
+        Unreadable: It has no header that can be read.
+    """
+    segments = metadata_segments(data, media_type)
+    with fence("The image's header cannot be read"):
+        _open(data, media_type, limits)
+    return IdentifiableObject(media_type, None, None, RasterPixels(data, media_type, segments, limits), 1, None)
 
 
 def read_raster(
