@@ -83,9 +83,18 @@ class Workers:
         self._memory = settings.worker_memory_bytes
         self._turns = asyncio.Semaphore(self.size)
 
-    async def warm(self, function: Callable[[Argument], Result], argument: Argument) -> None:
-        """Start every process and run one call in each, so that no caller pays for imports and model loading."""
-        await asyncio.gather(*(self._run(function, argument, seconds=60.0) for _ in range(self.size)))
+    async def warm(
+        self, function: Callable[[Argument], Result], argument: Argument, processes: int | None = None
+    ) -> None:
+        """Start every process and run one call in each, so that no caller pays for imports and model loading.
+
+        Args:
+            function: What each runs.
+            argument: Its argument.
+            processes: How many to start, where less than all are of use.
+        """
+        count = self.size if processes is None else min(self.size, processes)
+        await asyncio.gather(*(self._run(function, argument, seconds=60.0) for _ in range(count)))
 
     async def run(self, function: Callable[[Argument], Result], argument: Argument) -> Result:
         """Call ``function(argument)`` in a worker. Waits for a free one; the time limit starts when it has one.

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.text import Text
 
 
-def fail(message: str) -> typer.Exit:
+def fail(message: str, status: int = 1) -> typer.Exit:
     """Say it on stderr; raise what is returned."""
     Console(stderr=True, soft_wrap=True).print(Text.assemble(("error: ", "bold red"), message))
-    return typer.Exit(1)
+    return typer.Exit(status)
 
 
 def explain_settings(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The ``cordon`` command. Its subcommands keys, audit and model are mounted by ``on_demand``."""
+"""The ``cordon`` command. Its subcommands keys, audit, deid and model are mounted by ``on_demand``."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ app = typer.Typer(
     "cordon demo\n\n"
     "cordon up --port 0\n\n"
     "cordon keys issue --owner 'Radiology PACS' --tenant st-mary --role clinician\n\n"
+    "cordon deid scans/ -o clean/\n\n"
     "REDIS_URL=redis://cache:6379/0 TRITON_URL=triton:8001 DATABASE_URL=postgresql+asyncpg://... cordon serve",
 )
 
@@ -40,7 +41,10 @@ def _main(
     context: typer.Context,
     state: Annotated[
         Path,
-        typer.Option(envvar="CORDON_STATE", help="keys and audit work on this folder, unless DATABASE_URL is set"),
+        typer.Option(
+            envvar="CORDON_STATE",
+            help="keys and audit work on this folder, unless DATABASE_URL is set; deid takes its key",
+        ),
     ] = DEFAULT_STATE,
 ) -> None:
     if context.invoked_subcommand in _LOCAL:

@@ -12,7 +12,12 @@ from typing import Any
 from typer.core import TyperGroup
 from typer.main import get_command
 
-MODULES = {"keys": "gateway.cli.keys", "audit": "gateway.cli.audit", "model": "gateway.cli.model"}
+MODULES = {
+    "keys": "gateway.cli.keys",
+    "audit": "gateway.cli.audit",
+    "deid": "gateway.cli.deid",
+    "model": "gateway.cli.model",
+}
 """Subcommand to the module whose ``app`` it is."""
 
 

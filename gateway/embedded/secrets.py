@@ -35,10 +35,15 @@ def ensure_secrets(state: StateFolder) -> dict[str, str]:
     Raises:
         StackError: A file may be read by others.
     """
-    return {f"{name}_FILE": str(_ensure(state.secret(name))) for name in NAMES}
+    return {f"{name}_FILE": str(ensure_secret(state.secret(name))) for name in NAMES}
 
 
-def _ensure(path: Path) -> Path:
+def ensure_secret(path: Path) -> Path:
+    """Make one secret if its file is missing. Its folder is there.
+
+    Raises:
+        StackError: The file may be read by others.
+    """
     if not path.exists():
         # Written aside and then linked into place: a file that a crash cut short is never taken for a secret.
         draft = path.with_suffix(".new")
