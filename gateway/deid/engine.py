@@ -8,38 +8,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.deid.header import HeaderWalk
 from gateway.deid.image import _SEAL, Pseudonyms, SanitizedImage, SanitizedObject
 from gateway.deid.pixels import PixelMasker
 from gateway.deid.policy import digest, load_policy
+from gateway.deid.profile import HeaderProfile
 from gateway.deid.report import DeidReport
-from gateway.deid.residue import survivors
-from gateway.deid.rulebook import Rulebook
-from gateway.deid.rules import Pseudonym, Rule
-from gateway.deid.stamp import file_meta, stamp
 from gateway.deid.tables import Tables, load_tables
-from gateway.deid.uids import MIN_KEY_BYTES, StandIns
-from gateway.deid.values import texts
+from gateway.deid.uids import MIN_KEY_BYTES
 from gateway.deid.whole import ObjectCleaner
 from gateway.deid.write import write_object
-from gateway.errors import NotSanitizable
 from gateway.ingest.guard import silence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pydicom.dataset import Dataset
 
     from gateway.deid.pixels import MaskedFrames
     from gateway.deid.policy import DeidPolicy
+    from gateway.deid.rulebook import Rulebook
     from gateway.ingest.image import IdentifiableImage
     from gateway.ingest.object import IdentifiableObject
-
-CLEAN_PIXEL_DATA = "113101"
-
-_PATIENT_NAME, _PATIENT_ID, _ISSUER = 0x00100010, 0x00100020, 0x00100021
-_STUDY_UID, _SERIES_UID, _INSTANCE_UID = 0x0020000D, 0x0020000E, 0x00080018
 
 
 class DeidEngine:
@@ -48,9 +38,7 @@ class DeidEngine:
     def __init__(self, policy: DeidPolicy, policy_digest: str, tables: Tables, key: bytes) -> None:
         self.policy = policy
         self.policy_digest = policy_digest
-        self._tables = tables
-        self._rulebook = Rulebook(tables)
-        self._key = key
+        self._header = HeaderProfile(policy, tables, key)
         self._masker = PixelMasker(policy.pixels)
         self._cleaner = ObjectCleaner(policy.pixels)
 
@@ -71,6 +59,11 @@ class DeidEngine:
         tables = load_tables()
         return cls(signed, digest(content, tables.digest), tables, key)
 
+    @property
+    def rulebook(self) -> Rulebook:
+        """The rules that the policy makes, which describe themselves."""
+        return self._header.rulebook
+
     @silence()
     def deidentify(self, image: IdentifiableImage, *, tenant: str) -> SanitizedImage:
         """Make an image that identifies nobody.
@@ -90,9 +83,9 @@ class DeidEngine:
             actions, groups = _segments(image.segments)
             report = self._report(actions, groups, pixels)
             return _sanitized(image, pixels, None, Pseudonyms(), report)
-        target, pseudonyms, walk = self._header(image.dataset, tenant, pixels_clean=every_frame)
-        report = self._report(dict(walk.actions), dict(walk.groups), pixels)
-        return _sanitized(image, pixels, target, pseudonyms, report)
+        header = self._header.clean(image.dataset, tenant, pixels_clean=every_frame)
+        report = self._report(header.actions, header.groups, pixels, header.found)
+        return _sanitized(image, pixels, header.dataset, header.pseudonyms, report)
 
     @silence()
     def deidentify_object(self, found: IdentifiableObject, *, tenant: str) -> SanitizedObject:
@@ -114,44 +107,26 @@ class DeidEngine:
             return SanitizedObject(raster.data, raster.media_type, None, Pseudonyms(), report, _SEAL)
         assert found.dataset is not None
         pixels = self._cleaner.pixels(found)
-        target, pseudonyms, walk = self._header(found.dataset, tenant, pixels_clean=pixels.complete)
-        pixels.describe(target)
-        data = write_object(target, pixels.value)
-        report = self._report(dict(walk.actions), dict(walk.groups), pixels.work)
-        return SanitizedObject(data, found.media_type, target, pseudonyms, report, _SEAL)
+        header = self._header.clean(found.dataset, tenant, pixels_clean=pixels.complete)
+        pixels.describe(header.dataset)
+        data = write_object(header.dataset, pixels.value)
+        report = self._report(header.actions, header.groups, pixels.work, header.found)
+        return SanitizedObject(data, found.media_type, header.dataset, header.pseudonyms, report, _SEAL)
 
-    @property
-    def _methods(self) -> tuple[str, ...]:
-        look = self.policy.pixels.look
-        return (self.policy.profile, CLEAN_PIXEL_DATA) if look else (self.policy.profile,)
-
-    def _header(self, source: Dataset, tenant: str, *, pixels_clean: bool) -> tuple[Dataset, Pseudonyms, HeaderWalk]:
-        """The de-identified, stamped and searched copy of a data set."""
-        stand_ins = StandIns.of(self._key, tenant)
-        walk = HeaderWalk(self._rulebook, self._tables, stand_ins)
-        patient = stand_ins.patient(_text(source, _PATIENT_ID), _text(source, _ISSUER))
-        if self.policy.patient == "pseudonym" and patient is not None:
-            walk.special = dict[int, Rule].fromkeys((_PATIENT_NAME, _PATIENT_ID), Pseudonym(patient))
-        target = walk.clean(source)
-        stamp(target, self.policy.name, self._methods, self._tables.methods, pixels_clean=pixels_clean)
-        target.file_meta = file_meta(getattr(source, "file_meta", None), target, stand_ins)
-        if left := survivors(target, walk.identifiers, self._tables):
-            raise NotSanitizable(f"An identifier of the header is still found in {_tags(left)} after de-identification")
-        pseudonyms = Pseudonyms(
-            patient=patient,
-            study=_text(target, _STUDY_UID) or None,
-            series=_text(target, _SERIES_UID) or None,
-            instance=_text(target, _INSTANCE_UID) or None,
-        )
-        return target, pseudonyms, walk
-
-    def _report(self, actions: dict[str, int], groups: dict[str, int], pixels: MaskedFrames) -> DeidReport:
+    def _report(
+        self,
+        actions: Mapping[str, int],
+        groups: Mapping[str, int],
+        pixels: MaskedFrames,
+        found: Mapping[str, int] | None = None,
+    ) -> DeidReport:
         return DeidReport(
             policy=self.policy.name,
             policy_digest=self.policy_digest,
-            methods=self._methods,
-            actions=actions,
-            groups=groups,
+            methods=self.policy.methods,
+            actions=dict(actions),
+            groups=dict(groups),
+            text_found=dict(found or {}),
             frames_looked_at=pixels.looked_at,
             regions_masked=pixels.regions,
             masked_share=pixels.share,
@@ -178,13 +153,3 @@ def _segments(found: dict[str, int]) -> tuple[dict[str, int], dict[str, int]]:
     """Actions and groups of a raster's metadata."""
     removed = {kind: count for kind, count in found.items() if count}
     return ({"metadata": sum(removed.values())} if removed else {}), removed
-
-
-def _text(dataset: Dataset, tag: int) -> str:
-    if tag not in dataset:
-        return ""
-    return "\\".join(texts(dataset.get_item(tag)))
-
-
-def _tags(tags: Iterable[int]) -> str:
-    return ", ".join(f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in sorted(set(tags))[:8])

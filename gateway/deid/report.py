@@ -18,6 +18,7 @@ class DeidReport:
             ...) to how many elements (for rasters: metadata segments).
         groups: Tag group in hex (``0010``) or raster segment kind (``exif``) to how many elements it lost or had
             changed.
+        text_found: Kind of identifier (``name``, ``id``, ``date``, ...) to how many were taken out of free text.
         frames_looked_at: Distinct frames that the text detector saw.
         regions_masked: Text regions masked in them.
         masked_share: Largest share of one frame's area that was masked, 0 to 1.
@@ -29,6 +30,7 @@ class DeidReport:
     methods: tuple[str, ...] = ()
     actions: dict[str, int] = field(default_factory=dict)
     groups: dict[str, int] = field(default_factory=dict)
+    text_found: dict[str, int] = field(default_factory=dict)
     frames_looked_at: int = 0
     regions_masked: int = 0
     masked_share: float = 0.0

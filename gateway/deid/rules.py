@@ -1,34 +1,29 @@
 """Step 3 of 7: what can be done to one element. Each rule says in a sentence what it does.
 
-The action codes are those of PS3.15 Table E.1-1a: X remove, Z zero length, D dummy value, U new UID, K keep.
+The action codes are those of PS3.15 Table E.1-1a: X remove, Z zero length, D dummy value, U new UID, K keep, C clean.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
-from pydicom.dataelem import DataElement
-from pydicom.multival import MultiValue
 from typing_extensions import override
 
-from gateway.deid.values import OTHER_TERM, dummy, empty, fits, is_empty, is_term, texts
+from gateway.deid import dates
+from gateway.deid.replace import emptied, with_ascii, with_words, words_of
+from gateway.deid.values import OTHER_TERM, dummy, fits, is_empty, is_term, texts
 
 if TYPE_CHECKING:
     import re
 
+    from gateway.deid.instance import Instance
     from gateway.deid.tables import Check
-    from gateway.deid.uids import StandIns
     from gateway.deid.values import Element
 
-
-class Found(NamedTuple):
-    """One element on the walk, and the stand-ins of the tenant whose it is."""
-
-    element: Element
-    tag: int
-    vr: str
-    stand_ins: StandIns
+_LONGEST = {"AE": 16, "CS": 16, "LO": 64, "LT": 10240, "PN": 64, "SH": 16, "ST": 1024}
+_CODED = frozenset({"AE", "CS"})
+_MOST_REMEMBERED = 4096
 
 
 class Rule(Protocol):
@@ -38,10 +33,14 @@ class Rule(Protocol):
     def action(self) -> str:
         """The name under which the report counts it."""
 
+    @property
+    def code(self) -> str:
+        """The action code of Table E.1-1a that it carries out."""
+
     def describe(self) -> str:
         """One sentence for a person."""
 
-    def apply(self, found: Found) -> Element | None:
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
         """The element to put in its place: the same one if nothing changes, None to remove it."""
 
 
@@ -51,13 +50,14 @@ class Remove(Rule):
 
     action: str = "removed"
     why: str = ""
+    code: str = "X"
 
     @override
     def describe(self) -> str:
         return f"Removed{': ' + self.why if self.why else ''}."
 
     @override
-    def apply(self, found: Found) -> Element | None:
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
         return None
 
 
@@ -66,14 +66,15 @@ class Empty(Rule):
     """Z."""
 
     action: str = "emptied"
+    code: str = "Z"
 
     @override
     def describe(self) -> str:
         return "Replaced by a value of zero length."
 
     @override
-    def apply(self, found: Found) -> Element | None:
-        return found.element if is_empty(found.element) else empty(found.tag, found.vr)
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
+        return element if is_empty(element) else emptied(element, vr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +82,17 @@ class NewUid(Rule):
     """U."""
 
     action: str = "uid"
+    code: str = "U"
 
     @override
     def describe(self) -> str:
         return "Replaced by a new UID, the same one wherever the old one stands; a UID of the standard itself is kept."
 
     @override
-    def apply(self, found: Found) -> Element | None:
-        old = texts(found.element)
-        new = [found.stand_ins.uid(uid) for uid in old]
-        if new == old:
-            return found.element
-        return DataElement(found.tag, "UI", new[0] if len(new) == 1 else MultiValue(str, new))
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
+        old = texts(element)
+        new = [instance.stand_ins.uid(uid) for uid in old]
+        return element if new == old else with_ascii(element, "UI", "\\".join(new))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +100,20 @@ class Dummy(Rule):
     """D."""
 
     action: str = "replaced"
+    code: str = "D"
 
     @override
     def describe(self) -> str:
         return "Replaced by a dummy value that fits its Value Representation."
 
     @override
-    def apply(self, found: Found) -> Element | None:
-        if found.vr == "UI":
-            return NewUid().apply(found)
-        return found.element if is_empty(found.element) else dummy(found.tag, found.vr)
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
+        if vr == "UI":
+            return NewUid().apply(element, vr, instance)
+        if is_empty(element):
+            return element
+        made = dummy(int(element.tag), vr)
+        return with_ascii(element, vr, made.value) if isinstance(made.value, str) and vr != "PN" else made
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,8 @@ class Keep(Rule):
     otherwise: Rule
     pattern: re.Pattern[str] | None = None
     action: str = "kept"
+    code: str = "K"
+    _seen: dict[tuple[str, bytes], bool] = field(default_factory=dict, compare=False, repr=False)
 
     @override
     def describe(self) -> str:
@@ -129,18 +135,31 @@ class Keep(Rule):
         return f"Kept if {need}. Otherwise: {self.otherwise.describe()}" if need else "Kept."
 
     @override
-    def apply(self, found: Found) -> Element | None:
-        if self.pattern is not None:
-            fit = all(self.pattern.fullmatch(part) for part in texts(found.element))
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
+        value = element.value
+        if isinstance(value, bytes) and self.check != "length":
+            # The same few values come in every object: whether they fit is remembered, for short ones.
+            fit = self._seen.get((vr, value))
+            if fit is None:
+                fit = self._fits(element, vr)
+                if len(value) <= _LONGEST["LO"]:
+                    if len(self._seen) >= _MOST_REMEMBERED:
+                        self._seen.clear()
+                    self._seen[vr, value] = fit
         else:
-            fit = fits(found.element, found.vr, found.tag, self.check, self.terms)
+            fit = self._fits(element, vr)
         if fit:
-            return found.element
-        if self.check == "term" and len(parts := texts(found.element)) > 1:
+            return element
+        if self.check == "term" and len(parts := texts(element)) > 1:
             # Image Type and the like: the place of a value matters, so an unknown one is replaced where it stands.
             known = [part if is_term(part, self.terms) else OTHER_TERM for part in parts]
-            return DataElement(found.tag, found.vr, known)
-        return self.otherwise.apply(found)
+            return with_ascii(element, vr, "\\".join(known))
+        return self.otherwise.apply(element, vr, instance)
+
+    def _fits(self, element: Element, vr: str) -> bool:
+        if self.pattern is not None:
+            return all(self.pattern.fullmatch(part) for part in texts(element))
+        return fits(element, vr, int(element.tag), self.check, self.terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +167,14 @@ class Recurse(Rule):
     """For sequences: the items stay, and every element in them has its own rule."""
 
     action: str = "kept"
+    code: str = "C"
 
     @override
     def describe(self) -> str:
         return "The items are kept; the same rules apply to every element in them."
 
     @override
-    def apply(self, found: Found) -> Element | None:
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
         return None  # the walk follows sequences itself, so this is none, whatever its attribute should be
 
 
@@ -162,13 +182,168 @@ class Recurse(Rule):
 class Pseudonym(Rule):
     """Z for Patient ID and Patient's Name, with the value of non-zero length that Z allows."""
 
-    value: str
     action: str = "replaced"
+    code: str = "Z"
 
     @override
     def describe(self) -> str:
-        return "Replaced by the patient's pseudonym, a keyed hash of Patient ID and its issuer."
+        return "Replaced by the patient's pseudonym, a keyed hash of Patient ID."
 
     @override
-    def apply(self, found: Found) -> Element | None:
-        return found.element if is_empty(found.element) else DataElement(found.tag, found.vr, self.value)
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
+        if is_empty(element):
+            return element
+        return emptied(element, vr) if instance.patient is None else with_ascii(element, vr, instance.patient)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessionStandIn(Rule):
+    """Z for Accession Number, with the value of non-zero length that Z allows."""
+
+    action: str = "replaced"
+    code: str = "Z"
+
+    @override
+    def describe(self) -> str:
+        return "Replaced by a stand-in, a keyed hash of the number: objects of one order stay together."
+
+    @override
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
+        number = "\\".join(texts(element))
+        return with_ascii(element, vr, instance.stand_ins.accession(number)) if number else element
+
+
+@dataclass(frozen=True, slots=True)
+class KeepDate(Rule):
+    """K for dates and times: kept if they are ones."""
+
+    otherwise: Rule
+    action: str = "kept"
+    code: str = "K"
+
+    @override
+    def describe(self) -> str:
+        return f"Kept if it is a date or time that exists. Otherwise: {self.otherwise.describe()}"
+
+    @override
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
+        parts = texts(element)
+        right = all(not part or (dates.is_time(part) if vr == "TM" else dates.is_date(part, vr)) for part in parts)
+        return element if right else self.otherwise.apply(element, vr, instance)
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftDate(Rule):
+    """C for dates: moved back by the patient's own number of days; times of day stay."""
+
+    otherwise: Rule
+    action: str = "shifted"
+    code: str = "C"
+
+    @override
+    def describe(self) -> str:
+        return (
+            "Moved back by the patient's own number of whole days, so that intervals stay; a time of day is kept. "
+            f"What is no date: {self.otherwise.describe()}"
+        )
+
+    @override
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
+        parts = texts(element)
+        if vr == "TM":
+            right = all(not part or dates.is_time(part) for part in parts)
+            return element if right else self.otherwise.apply(element, vr, instance)
+        moved = [dates.shift(part, vr, instance.days) if part else "" for part in parts]
+        whole = [part for part in moved if part is not None]
+        if len(whole) < len(moved):
+            return self.otherwise.apply(element, vr, instance)
+        return with_ascii(element, vr, "\\".join(whole)) if any(whole) else element
+
+
+@dataclass(frozen=True, slots=True)
+class CapAge(Rule):
+    """K for an age: above the cap, the first year above it is stated, which then means "or older"."""
+
+    cap: int
+    otherwise: Rule
+    action: str = "kept"
+    code: str = "K"
+
+    @override
+    def describe(self) -> str:
+        return f"Kept up to {self.cap} years; above, {self.cap + 1} years is stated and means that age or more."
+
+    @override
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
+        parts = texts(element)
+        if any(part and not (len(part) == 4 and part[:3].isdigit() and part[3] in _PER_YEAR) for part in parts):
+            return self.otherwise.apply(element, vr, instance)
+        capped = [part and (f"{self.cap + 1:03}Y" if _years(part) > self.cap else part) for part in parts]
+        return element if capped == parts else with_ascii(element, vr, "\\".join(capped))
+
+
+_PER_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
+
+
+def _years(age: str) -> int:
+    return int(int(age[:3]) / _PER_YEAR[age[3]])
+
+
+@dataclass(frozen=True, slots=True)
+class CleanText(Rule):
+    """C for text: what identifies is taken out of it, the rest stays; ``otherwise`` if nothing is left."""
+
+    otherwise: Rule
+    action: str = "cleaned"
+    code: str = "C"
+
+    @override
+    def describe(self) -> str:
+        return (
+            "Names, numbers, dates, addresses and the like are taken out, the rest of the text is kept. "
+            f"If nothing is left: {self.otherwise.describe()}"
+        )
+
+    @override
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
+        if is_empty(element):
+            return element
+        try:
+            parts = words_of(element, vr, instance.encodings)
+        except Exception:  # noqa: BLE001 - in no encoding that was declared: nothing can be said of it
+            return self.otherwise.apply(element, vr, instance)
+        most = _LONGEST.get(vr)
+        done = [instance.text.clean(part, instance.known, most) for part in parts]
+        changed = False
+        for cleaned in done:
+            for kind, count in cleaned.found.items():
+                instance.found[kind] += count
+                changed = True
+        if not changed:
+            return element
+        if vr in _CODED or not any(cleaned.text.strip() for cleaned in done):
+            return self.otherwise.apply(element, vr, instance)
+        return with_words(element, vr, [cleaned.text for cleaned in done])
+
+
+@dataclass(frozen=True, slots=True)
+class Retain(Rule):
+    """K for text: kept as it is, but for what the instance's own identifying attributes held."""
+
+    otherwise: Rule
+    action: str = "kept"
+    code: str = "K"
+
+    @override
+    def describe(self) -> str:
+        return f"Kept, unless it holds what identifies the patient. Then: {self.otherwise.describe()}"
+
+    @override
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
+        if is_empty(element):
+            return element
+        try:
+            words = " ".join(words_of(element, vr, instance.encodings)).lower()
+        except Exception:  # noqa: BLE001 - as for CleanText
+            return self.otherwise.apply(element, vr, instance)
+        return self.otherwise.apply(element, vr, instance) if instance.holds_known(words) else element

@@ -28,7 +28,13 @@ _BURNED_IN_ANNOTATION = 0x00280301
 
 
 def stamp(
-    target: Dataset, policy: str, methods: Iterable[str], meanings: Mapping[str, str], *, pixels_clean: bool
+    target: Dataset,
+    policy: str,
+    methods: Iterable[str],
+    meanings: Mapping[str, str],
+    *,
+    temporal: str,
+    pixels_clean: bool,
 ) -> None:
     """Write the record into a de-identified dataset.
 
@@ -37,6 +43,7 @@ def stamp(
         policy: The policy's name, for (0012,0063).
         methods: CID 7050 codes of what was applied, for (0012,0064).
         meanings: Their Code Meanings.
+        temporal: ``REMOVED``, ``UNMODIFIED`` or ``MODIFIED``: what became of dates, for (0028,0303).
         pixels_clean: Every frame was looked at and masked: (0028,0301) may say NO.
     """
     target[_PATIENT_IDENTITY_REMOVED] = DataElement(_PATIENT_IDENTITY_REMOVED, "CS", "YES")
@@ -47,7 +54,7 @@ def stamp(
         item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, "DCM", meanings[code]
         codes.append(item)
     target[_METHOD_CODES] = DataElement(_METHOD_CODES, "SQ", Sequence(codes))
-    target[_TEMPORAL_INFORMATION_MODIFIED] = DataElement(_TEMPORAL_INFORMATION_MODIFIED, "CS", "REMOVED")
+    target[_TEMPORAL_INFORMATION_MODIFIED] = DataElement(_TEMPORAL_INFORMATION_MODIFIED, "CS", temporal)
     if pixels_clean:
         target[_BURNED_IN_ANNOTATION] = DataElement(_BURNED_IN_ANNOTATION, "CS", "NO")
     elif _BURNED_IN_ANNOTATION in target:

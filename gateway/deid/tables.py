@@ -6,7 +6,6 @@ file and the line: a table that is half understood would leave identifiers in.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from dataclasses import dataclass
@@ -14,6 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 from pydicom._dicom_dict import DicomDictionary
+
+from gateway.deid.tabular import TAG, one_of, rows, tag_in
+from gateway.deid.types import AttributeTypes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,9 +29,8 @@ BasicCode: TypeAlias = Literal["X", "Z", "D", "U", "X/Z", "X/D", "Z/D", "X/Z/D",
 OptionCode: TypeAlias = Literal["", "K", "C"]
 UnlistedAction: TypeAlias = Literal["keep", "remove", "recurse", "uid"]
 Check: TypeAlias = Literal["", "number", "term", "length"]
-IdentifierKind: TypeAlias = Literal["id", "date", "text"]
-
-_TAG = re.compile(r"[0-9A-Fx]{8}")
+KeepCheck: TypeAlias = Literal["any", "pattern", "text", "device"]
+IdentifierKind: TypeAlias = Literal["id", "date", "text", "place", "device"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,23 @@ class ProfileRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ContentRow:
+    """One row of Table E.3.4-1: a concept, and what happens to content items about it."""
+
+    code: str
+    scheme: str
+    meaning: str
+    basic: str
+    options: Mapping[str, OptionCode]
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
-    """An attribute outside Table E.1-1 that is kept if its value fits; ``pattern`` None takes any (bytes only)."""
+    """An attribute outside Table E.1-1 that is kept if its value passes its check (see the head of keep.csv)."""
 
     name: str
-    pattern: re.Pattern[str] | None
+    check: KeepCheck
+    pattern: re.Pattern[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +77,25 @@ class Tables:
     Attributes:
         profile: The 657 rows of PS3.15 Table E.1-1, edition 2026d, in their order.
         methods: CID 7050 code to its meaning.
-        types: Attribute type by tag, ``1`` or ``2``; others are type 3.
+        types: Of attributes, by IOD and sequence.
         keep: The allow-list for attributes that the table does not list, by tag.
         unlisted: What happens to other attributes, by VR: the action and the check that a kept value must pass.
         terms: Words that coded values may consist of.
         identifiers: Kind of identifier by tag, for the residue check.
+        content: The rows of PS3.15 Table E.3.4-1.
+        safe_private: VR by creator, group and element (the low byte) of PS3.15 Table E.3.10-1.
         digest: SHA-256 over the files, hex.
     """
 
     profile: tuple[ProfileRow, ...]
     methods: Mapping[str, str]
-    types: Mapping[int, int]
+    types: AttributeTypes
     keep: Mapping[int, Kept]
     unlisted: Mapping[str, tuple[UnlistedAction, Check]]
     terms: frozenset[str]
     identifiers: Mapping[int, IdentifierKind]
+    content: tuple[ContentRow, ...]
+    safe_private: Mapping[tuple[str, int, int], str]
     digest: str
 
 
@@ -94,83 +111,89 @@ def load_tables(folder: Path = FOLDER) -> Tables:
         content = path.read_bytes()
         digest.update(f"{path.name}:{len(content)}\n".encode())
         digest.update(content)
-    methods = {row["code"]: row["meaning"] for _, row in _rows(folder / "ps3.16-cid-7050.csv")}
+    methods = {row["code"]: row["meaning"] for _, row in rows(folder / "ps3.16-cid-7050.csv")}
     return Tables(
         profile=_profile(folder / PROFILE, methods),
         methods=methods,
-        types={
-            _tag(where, row): int(_one_of(where, row["type"], ("1", "2"))) for where, row in _rows(folder / "types.csv")
-        },
+        types=AttributeTypes.load(folder),
         keep=dict(_kept(folder / "keep.csv")),
         unlisted={
             row["vr"]: (
-                cast("UnlistedAction", _one_of(where, row["action"], get_args(UnlistedAction))),
-                cast("Check", _one_of(where, row["check"], get_args(Check))),
+                cast("UnlistedAction", one_of(where, row["action"], get_args(UnlistedAction))),
+                cast("Check", one_of(where, row["check"], get_args(Check))),
             )
-            for where, row in _rows(folder / "unlisted-by-vr.csv")
+            for where, row in rows(folder / "unlisted-by-vr.csv")
         },
         terms=_terms(folder / "terms.txt"),
         identifiers={
-            _tag(where, row): cast("IdentifierKind", _one_of(where, row["kind"], get_args(IdentifierKind)))
-            for where, row in _rows(folder / "identifiers.csv")
+            tag_in(where, row["tag"]): cast("IdentifierKind", one_of(where, row["kind"], get_args(IdentifierKind)))
+            for where, row in rows(folder / "identifiers.csv")
         },
+        content=tuple(_content(folder / "ps3.15-e.3.4-1.csv", methods)),
+        safe_private=dict(_safe_private(folder / "ps3.15-e.3.10-1.csv")),
         digest=digest.hexdigest(),
     )
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row with the place it stands at, for an error's sentence."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    comments = sum(line.startswith("#") for line in lines)
-    reader = csv.DictReader(lines[comments:], strict=True)
-    for row in reader:
-        where = f"{path.name} line {reader.line_num + comments}"
-        if None in row or None in row.values():
-            raise ValueError(f"{where}: the row does not have as many cells as the header")
-        yield where, row
-
-
-def _one_of(where: str, value: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise ValueError(f"{where}: {value!r} is none of {', '.join(map(repr, allowed))}")
-    return value
-
-
-def _tag(where: str, row: dict[str, str]) -> int:
-    if not _TAG.fullmatch(row["tag"]) or "x" in row["tag"]:
-        raise ValueError(f"{where}: {row['tag']!r} is not a tag of eight hexadecimal digits")
-    return int(row["tag"], 16)
-
-
 def _profile(path: Path, methods: Mapping[str, str]) -> tuple[ProfileRow, ...]:
-    rows: list[ProfileRow] = []
-    for where, row in _rows(path):
-        if row["tag"] != "PRIVATE" and not _TAG.fullmatch(row["tag"]):
+    profile: list[ProfileRow] = []
+    for where, row in rows(path):
+        if row["tag"] != "PRIVATE" and not TAG.fullmatch(row["tag"]):
             raise ValueError(f"{where}: {row['tag']!r} is neither a tag nor PRIVATE")
-        basic = cast("BasicCode", _one_of(where, row["basic"], get_args(BasicCode)))
+        basic = cast("BasicCode", one_of(where, row["basic"], get_args(BasicCode)))
         options = {
-            code: cast("OptionCode", _one_of(where, row[code], get_args(OptionCode))) for code in methods if code in row
+            code: cast("OptionCode", one_of(where, row[code], get_args(OptionCode))) for code in methods if code in row
         }
-        rows.append(ProfileRow(row["tag"], row["name"], basic, {code: what for code, what in options.items() if what}))
-    tags = {row.tag for row in rows}
-    if len(rows) != PROFILE_ROWS or len(tags) != PROFILE_ROWS:
-        raise ValueError(
-            f"{path.name}: {len(tags)} different attributes in {len(rows)} rows; it must be {PROFILE_ROWS}"
+        profile.append(
+            ProfileRow(row["tag"], row["name"], basic, {code: what for code, what in options.items() if what})
         )
-    return tuple(rows)
+    tags = {row.tag for row in profile}
+    if len(profile) != PROFILE_ROWS or len(tags) != PROFILE_ROWS:
+        raise ValueError(
+            f"{path.name}: {len(tags)} different attributes in {len(profile)} rows; it must be {PROFILE_ROWS}"
+        )
+    return tuple(profile)
+
+
+def _options(where: str, row: Mapping[str, str], methods: Mapping[str, str]) -> dict[str, OptionCode]:
+    cells = {code: one_of(where, row[code], get_args(OptionCode)) for code in methods if code in row}
+    return {code: cast("OptionCode", what) for code, what in cells.items() if what}
+
+
+def _content(path: Path, methods: Mapping[str, str]) -> Iterator[ContentRow]:
+    for where, row in rows(path):
+        basic = one_of(where, row["basic"], ("X", "D", "X/D"))
+        # A scheme's version stands behind its designator where the table names one.
+        yield ContentRow(
+            row["code"], row["scheme"].partition(" ")[0], row["meaning"], basic, _options(where, row, methods)
+        )
+
+
+def _safe_private(path: Path) -> Iterator[tuple[tuple[str, int, int], str]]:
+    for where, row in rows(path):
+        try:
+            group, element = int(row["group"], 16), int(row["element"], 16)
+        except ValueError as error:
+            raise ValueError(f"{where}: group and element must be hexadecimal") from error
+        if not group & 1 or element > 0xFF:
+            raise ValueError(f"{where}: not a private attribute")
+        yield (row["creator"], group, element), row["vr"]
 
 
 def _kept(path: Path) -> Iterator[tuple[int, Kept]]:
-    for where, row in _rows(path):
-        tag = _tag(where, row)
+    for where, row in rows(path):
+        tag = tag_in(where, row["tag"])
         vrs = set(DicomDictionary[tag][0].split(" or ")) if tag in DicomDictionary else set()
-        if not row["pattern"] and not vrs & BINARY_VRS:
-            raise ValueError(f"{where}: text is kept by a pattern only, and none is given")
+        check = cast("KeepCheck", one_of(where, row["check"], get_args(KeepCheck)))
+        if check == "any" and not vrs & BINARY_VRS:
+            raise ValueError(f"{where}: text is kept by a check only")
+        if (check == "pattern") != bool(row["pattern"]):
+            raise ValueError(f"{where}: check pattern needs a pattern, and no other check has one")
         try:
             pattern = re.compile(row["pattern"]) if row["pattern"] else None
         except re.error as error:
             raise ValueError(f"{where}: the pattern is not a regular expression: {error}") from error
-        yield tag, Kept(row["name"], pattern)
+        yield tag, Kept(row["name"], check, pattern)
 
 
 def _terms(path: Path) -> frozenset[str]:

@@ -29,12 +29,14 @@ class StandIns:
 
     _uid_key: bytes = field(repr=False)
     _patient_key: bytes = field(repr=False)
+    _accession_key: bytes = field(repr=False)
+    _shift_key: bytes = field(repr=False)
 
     @classmethod
     def of(cls, key: bytes, tenant: str) -> StandIns:
         """Derive a tenant's keys from the installation's."""
         tenant_key = _expand(key, b"tenant", tenant.encode())
-        return cls(_expand(tenant_key, b"uid"), _expand(tenant_key, b"patient"))
+        return cls(*(_expand(tenant_key, purpose) for purpose in (b"uid", b"patient", b"accession", b"date shift")))
 
     def uid(self, original: str) -> str:
         """A UID of the form ``2.25.`` and a 128-bit number (PS3.5 B.2); one of the standard's own is kept as it is.
@@ -52,3 +54,13 @@ class StandIns:
         if not patient_id:
             return None
         return base64.b32encode(_expand(self._patient_key, patient_id.encode(), issuer.encode())[:15]).decode()
+
+    def accession(self, number: str) -> str:
+        """16 characters, which is what SH can hold, for an Accession Number; none for none."""
+        number = number.strip(" \0")
+        return base64.b32encode(_expand(self._accession_key, number.encode())[:10]).decode() if number else ""
+
+    def days(self, patient_id: str, issuer: str, least: int, most: int) -> int:
+        """How many days a patient's dates move back: ``least`` to ``most``, each as likely as the others."""
+        drawn = _expand(self._shift_key, patient_id.strip(" \0").encode(), issuer.strip(" \0").encode())
+        return least + int.from_bytes(drawn, "big") % (most - least + 1)

@@ -30,7 +30,8 @@ def test_each_action_code_does_what_it_says(engine):
     ds.ReferringPhysicianName = "Refer^Rita"  # Z
     ds.PersonName = "Person^Paula"  # D
     ds.FrameOfReferenceUID = "1.2.3.9"  # U
-    ds.ContentDate = "20240102"  # Z/D, type 1 in some objects
+    ds.ContentDate = "20240102"  # Z/D, type 2 in the CT IOD
+    ds.SeriesDate = "20240102"  # X/D, type 3
     ds.AcquisitionDate = "20240102"  # X/Z, type 3
     ds.ProtocolName = "Protocol for Erika"  # X/D, type 3
     ds.ContrastBolusAgent = "Agent for Erika"  # Z/D, type 2
@@ -40,7 +41,8 @@ def test_each_action_code_does_what_it_says(engine):
     assert target["ReferringPhysicianName"].is_empty
     assert target.PersonName == "REMOVED"
     assert target.FrameOfReferenceUID.startswith("2.25.")
-    assert target.ContentDate == "19000101"
+    assert target["ContentDate"].is_empty
+    assert "SeriesDate" not in target
     assert "AcquisitionDate" not in target
     assert "ProtocolName" not in target
     assert target["ContrastBolusAgent"].is_empty
@@ -253,7 +255,7 @@ def test_raster_segments_are_counted_by_kind(engine):
 
 
 def test_every_rule_says_what_it_does(engine):
-    rulebook = engine._rulebook
+    rulebook = engine.rulebook
     sentences = {rulebook.rule(tag, vr, (vr,)).describe() for tag, vr in (
         (0x00100010, "PN"), (0x00081040, "LO"), (0x00080018, "UI"), (0x0040A123, "PN"), (0x00280010, "US"),
         (0x00181210, "SH"), (0x00082112, "SQ"), (0x00180015, "CS"), (0x00180050, "DS"), (0x00091001, "LO"),

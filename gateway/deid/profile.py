@@ -1,0 +1,116 @@
+"""Step 3 of 7: the header of one object under one policy: identified, walked, stamped and searched again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.deid.content import ContentItems
+from gateway.deid.free_text import FreeText
+from gateway.deid.header import HeaderWalk, Places
+from gateway.deid.identifiers import Identifiers
+from gateway.deid.image import Pseudonyms
+from gateway.deid.instance import Instance
+from gateway.deid.options import SAFE_PRIVATE, temporal_information
+from gateway.deid.private import SafePrivate
+from gateway.deid.residue import survivors
+from gateway.deid.rulebook import Rulebook
+from gateway.deid.stamp import file_meta, stamp
+from gateway.deid.uids import StandIns
+from gateway.deid.values import texts
+from gateway.errors import NotSanitizable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pydicom.dataset import Dataset
+
+    from gateway.deid.policy import DeidPolicy
+    from gateway.deid.tables import Tables
+
+_PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
+_STUDY_UID, _SERIES_UID, _INSTANCE_UID = 0x0020000D, 0x0020000E, 0x00080018
+
+
+class CleanHeader(NamedTuple):
+    """A de-identified header and what was done to it.
+
+    Attributes:
+        dataset: Stamped, with file meta; the pixels are not in it.
+        pseudonyms: Stand-ins of the identifiers that link objects.
+        actions: Action name to how many elements.
+        groups: Tag group in hex to how many elements it lost or had changed.
+        found: Kind of identifier to how many were taken out of free text.
+    """
+
+    dataset: Dataset
+    pseudonyms: Pseudonyms
+    actions: Mapping[str, int]
+    groups: Mapping[str, int]
+    found: Mapping[str, int]
+
+
+class HeaderProfile:
+    """The Confidentiality Profile of a policy. Made once; holds nothing of any instance."""
+
+    def __init__(self, policy: DeidPolicy, tables: Tables, key: bytes) -> None:
+        self.rulebook = Rulebook(tables, policy)
+        self._policy = policy
+        self._tables = tables
+        self._key = key
+        self._places = Places(self.rulebook)
+        self._content = ContentItems.of(tables.content, policy.options)
+        self._private = SafePrivate(tables, policy) if SAFE_PRIVATE in policy.options else None
+        self._text = FreeText()
+
+    def clean(self, source: Dataset, tenant: str, *, pixels_clean: bool) -> CleanHeader:
+        """The de-identified copy of a data set.
+
+        Args:
+            source: Not changed.
+            tenant: Whose it is.
+            pixels_clean: Every frame was looked at and masked.
+
+        Raises:
+            NotSanitizable: An identifier of the header is still found in the copy.
+        """
+        stand_ins = StandIns.of(self._key, tenant)
+        known = Identifiers.of(source, self._tables)
+        patient_id, issuer = _text(source, _PATIENT_ID), _text(source, _ISSUER)
+        if self._policy.issuer == "ignored":
+            issuer = ""
+        patient = stand_ins.patient(patient_id, issuer)
+        instance = Instance(stand_ins, self._text, known, patient)
+        if (dates := self._policy.dates) is not None:
+            # Who has no number has a study: within it, intervals stay.
+            whose = (patient_id, issuer) if patient else (_text(source, _STUDY_UID), "study")
+            instance.days = stand_ins.days(*whose, dates.least_days, dates.most_days)
+        walk = HeaderWalk(self._places, self._content, self._private, instance)
+        target = walk.clean(source, self._tables.types.iods)
+        stamp(
+            target,
+            self._policy.name,
+            self._policy.methods,
+            self._tables.methods,
+            temporal=temporal_information(self._policy.options),
+            pixels_clean=pixels_clean,
+        )
+        target.file_meta = file_meta(getattr(source, "file_meta", None), target, stand_ins)
+        if left := survivors(target, known, self._tables):
+            raise NotSanitizable(f"An identifier of the header is still found in {_tags(left)} after de-identification")
+        pseudonyms = Pseudonyms(
+            patient=patient if self._policy.patient == "pseudonym" else None,
+            study=_text(target, _STUDY_UID) or None,
+            series=_text(target, _SERIES_UID) or None,
+            instance=_text(target, _INSTANCE_UID) or None,
+        )
+        return CleanHeader(target, pseudonyms, walk.actions, walk.groups, dict(instance.found))
+
+
+def _text(dataset: Dataset, tag: int) -> str:
+    if tag not in dataset:
+        return ""
+    return "\\".join(texts(dataset.get_item(tag)))
+
+
+def _tags(tags: Iterable[int]) -> str:
+    return ", ".join(f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in sorted(set(tags))[:8])
