@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from gateway.deid import known_forms, patterns
 from gateway.deid.names import NameFinder
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.deid.tokens import Token
 
 REMOVED = "[removed]"
+_Key = TypeVar("_Key")
 
 _SPACES = re.compile(r"[ \t]{2,}")
 _MOST_BEFORE_A_SUFFIX = 6
@@ -31,7 +32,11 @@ _FACILITY = re.compile(
     r"(?<![^\W\d_])(?:hospitals?|klinik|kliniken|klinikum|clinics?|clinique|clinica|krankenhaus|spital|hopital|ospedale|ziekenhuis|"
     r"infirmary|sanatorium|praxis|policlinico|poliklinik|charite|university|universitat|universite|universidad)(?![^\W\d_])"
 )
+_NUMBER = re.compile(r"\d{2,4}")
 _MOST_IN_A_SHORT_WORD = 3
+_SHORT_CODE = 4
+_MOST_REMEMBERED = 128  # characters
+_MOST_TEXTS = 8192
 
 
 class Cleaned(NamedTuple):
@@ -46,12 +51,41 @@ class Cleaned(NamedTuple):
     found: Mapping[str, int]
 
 
+class _Plain(NamedTuple):
+    """What a text of vocabulary words consists of: enough to see whether another instance's identifiers are in it."""
+
+    words: frozenset[str]
+    numbers: frozenset[str]
+    bare: str
+
+    @classmethod
+    def of(cls, folded: str, tokens: list[Token]) -> _Plain:
+        bare = "".join(filter(str.isalnum, folded))
+        return cls(frozenset(token.word for token in tokens), frozenset(_NUMBER.findall(folded)), bare)
+
+    def holds(self, known: Identifiers, shortest: int) -> bool:
+        return not (
+            self.words.isdisjoint(known.words)
+            and self.words.isdisjoint(known.phrases)
+            and not any(
+                code in self.bare if len(code) > _SHORT_CODE else len(code) >= shortest and code in self.numbers
+                for code in known.codes
+            )
+        )
+
+
 class FreeText:
-    """The cleaner. Holds words of languages only, nothing of any instance."""
+    """The cleaner. Holds words of languages only, nothing of any instance.
+
+    Values repeat from file to file: a text that consists of vocabulary words alone, and in which nothing was found, is
+    remembered as such. For each instance it is held against that instance's own identifiers anew.
+    """
 
     def __init__(self) -> None:
         self._words = load_vocabulary()
         self._names = NameFinder(self._words)
+        self._clean: dict[str, _Plain] = {}
+        self._technical: dict[tuple[str, int], _Plain] = {}
 
     def clean(self, text: str, known: Identifiers, most: int | None = None) -> Cleaned:
         """Replace what identifies.
@@ -61,9 +95,14 @@ class FreeText:
             known: What the identifying attributes of the same instance held.
             most: The length that the value's VR allows, in characters.
         """
+        if (plain := self._clean.get(text)) is not None and not plain.holds(known, 2):
+            return Cleaned(text, {})
         folded, places = fold_with_places(text)
-        spans = _merged(self._spans(folded, places, tokens_of(text, folded, places), known), folded)
+        tokens = tokens_of(text, folded, places)
+        spans = _merged(self._spans(folded, places, tokens, known), folded)
         if not spans:
+            if places is None and len(text) <= _MOST_REMEMBERED and all(self._is_safe(token.word) for token in tokens):
+                _remember(self._clean, text, _Plain.of(folded, tokens))
             return Cleaned(text, {})
         parts: list[str] = []
         at = 0
@@ -88,6 +127,8 @@ class FreeText:
             known: What the identifying attributes of the same instance held.
             own: How many words may be a maker's or a product's own, if other words or numbers stand beside them.
         """
+        if (plain := self._technical.get((text, own))) is not None and not plain.holds(known, _SHORT_CODE):
+            return True
         folded, places = fold_with_places(text)
         tokens = tokens_of(text, folded, places)
         strange = [token for token in tokens if not self._is_safe(token.word)]
@@ -98,10 +139,17 @@ class FreeText:
         if strange and _FACILITY.search(folded):
             return False
         spans = self._spans(folded, places, tokens, known)
-        return not any(
-            span.kind != "name" or not any(token.start <= span.start and span.end <= token.end for token in strange)
-            for span in spans
-        )
+        if any(not self._is_own(span, strange, folded) for span in spans):
+            return False
+        if places is None and not strange and len(text) <= _MOST_REMEMBERED:
+            _remember(self._technical, (text, own), _Plain.of(folded, tokens))
+        return True
+
+    def _is_own(self, span: Span, strange: list[Token], folded: str) -> bool:
+        """A find that is no reason: a product's own name, or a short number that is an instance's as well."""
+        if span.kind == "id" and folded[span.start : span.end].isdigit() and span.end - span.start < _SHORT_CODE:
+            return True
+        return span.kind == "name" and any(token.start <= span.start and span.end <= token.end for token in strange)
 
     def _is_safe(self, word: str) -> bool:
         return self._words.is_word(word) or (len(word) <= _MOST_IN_A_SHORT_WORD and not self._words.is_name(word))
@@ -126,6 +174,12 @@ class FreeText:
                 if start < at:
                     yield Span(start, at, "name")
                 at = folded.find(suffix, at + len(suffix))
+
+
+def _remember(texts: dict[_Key, _Plain], key: _Key, plain: _Plain) -> None:
+    if len(texts) >= _MOST_TEXTS:
+        texts.clear()
+    texts[key] = plain
 
 
 def _is_spaceless(letter: str) -> bool:

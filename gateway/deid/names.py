@@ -108,7 +108,7 @@ class NameFinder:
             gap = folded[token.end : after.start]
             if token.word in self._words.titles and _AFTER_TITLE.fullmatch(gap) and not hits[number]:
                 first = number + 1
-                while first < len(tokens) - 1 and (
+                while first < min(len(tokens) - 1, number + _MOST_IN_A_NAME) and (
                     tokens[first].word in self._words.titles or tokens[first].word in _AND_TITLES
                 ):
                     first += 1

@@ -1,4 +1,4 @@
-"""Step 3 of 7: the allow-list's rule for technical text: kept if all of it is technical, by the check that keep.csv names."""
+"""Step 3 of 7: the allow-list's rule for technical text: kept if all of it is technical, by the check in keep.csv."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class KeepTechnical:
         """One sentence for a person."""
         one = ", but for one name of a maker or a product," if self.own else ""
         return (
-            f"Kept if every word of it{one} is an ordinary, medical or technical one or a short code, and nothing in it "
-            f"identifies. Otherwise: {self.otherwise.describe()}"
+            f"Kept if every word of it{one} is an ordinary, medical or technical one or a short code, and nothing in "
+            f"it identifies. Otherwise: {self.otherwise.describe()}"
         )
 
     def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
