@@ -22,7 +22,7 @@ from gateway.admission.key_store import KeyStore
 from gateway.admission.keys import KeyMaker
 from gateway.admission.limiter import Limiter
 from gateway.admission.plans import Plans
-from gateway.api import admin_audit, admin_keys, docs, health, models, predict, problems
+from gateway.api import admin_audit, admin_keys, deidentify, docs, health, models, predict, problems
 from gateway.api.admission import AdmissionMiddleware, Gate
 from gateway.api.bounds import InflightBytes
 from gateway.api.context import ContextMiddleware
@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from inference_client.client import InferenceClient
 
 DESCRIPTION = "A hardened gateway between hospitals and their image models: admit, de-identify, infer, prove."
-PREDICT = "POST /v1/predict"
+PREDICT, DEIDENTIFY = "POST /v1/predict", "POST /v1/deidentify"
 JSON_BODY_BYTES = 64 * 2**10
-ROUTES = (predict, models, health, admin_keys, admin_audit, docs)
+ROUTES = (predict, deidentify, models, health, admin_keys, admin_audit, docs)
 
 
 def create_app(settings: Settings | None = None, *, inference: InferenceClient | None = None) -> FastAPI:
@@ -90,7 +90,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         limiter=services.limiter,
         denials=services.denials,
         inflight=InflightBytes(http.max_inflight_bytes, http.max_body_bytes),
-        body_limits={PREDICT: http.max_body_bytes},
+        body_limits=dict.fromkeys((PREDICT, DEIDENTIFY), http.max_body_bytes),
         default_body_limit=min(JSON_BODY_BYTES, http.max_body_bytes),
         body_seconds=http.body_timeout_seconds,
         deadline_seconds=http.deadline_seconds,

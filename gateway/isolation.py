@@ -96,8 +96,15 @@ class Workers:
         count = self.size if processes is None else min(self.size, processes)
         await asyncio.gather(*(self._run(function, argument, seconds=60.0) for _ in range(count)))
 
-    async def run(self, function: Callable[[Argument], Result], argument: Argument) -> Result:
+    async def run(
+        self, function: Callable[[Argument], Result], argument: Argument, *, seconds: float | None = None
+    ) -> Result:
         """Call ``function(argument)`` in a worker. Waits for a free one; the time limit starts when it has one.
+
+        Args:
+            function: What it runs.
+            argument: Its argument.
+            seconds: The time limit; that of the settings unless given.
 
         Raises:
             TooCostly: It took longer, or more memory, than one file may.
@@ -105,7 +112,7 @@ class Workers:
             WorkerDefect: The function raised something that is not a GatewayError.
             GatewayError: Whatever the function raises.
         """
-        return await self._run(function, argument, seconds=self._seconds)
+        return await self._run(function, argument, seconds=seconds or self._seconds)
 
     async def _run(self, function: Callable[[Argument], Result], argument: Argument, *, seconds: float) -> Result:
         async with self._turns:

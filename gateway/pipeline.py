@@ -1,10 +1,12 @@
 """The product in one module: what happens to an image between its admission and its answer.
 
-    1 admit ─▶ 2 ingest ─▶ 3 deidentify ─▶ 4 preprocess ─▶ 5 infer ─▶ 6 respond ─▶ 7 record
+    predict       1 admit ─▶ 2 ingest ─▶ 3 deidentify ─▶ 4 preprocess ─▶ 5 infer ─▶ 6 respond ─▶ 7 record
+    deidentify    1 admit ─▶ 2 ingest ─▶ 3 deidentify ─────────────────────────────▶ 6 respond ─▶ 7 record
 
-Step 1 is over before this module is called: a stranger's body is never read (``api/admission.py``). Steps 2 to 4 touch
-identifying bytes: they run as one call (``work.py``) in a worker process that cannot write a file and is killed when it
-is overdue (``isolation.py``). What comes back identifies nobody. ``Pipeline`` owns the deadline, and the record.
+Step 1 is over before this module is called: a stranger's body is never read (``api/admission.py``). Steps 2 and 3
+touch identifying bytes: they run, with 4 or 6, as one call (``work.py``) in a worker process that cannot write a file
+and is killed when it is overdue (``isolation.py``). What comes back identifies nobody. ``Pipeline`` owns the deadline,
+and the record.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gateway.respond.prediction import PredictAnswer, respond
 from gateway.story import Story, as_gateway_error
-from gateway.work import Sanitized, Work, prepare
+from gateway.work import ObjectWork, Sanitized, Work, deidentify, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.ingest.frames import FrameSelection
     from gateway.ingest.upload import Upload
     from gateway.isolation import Workers
+    from gateway.respond.deidentified import ObjectAnswer
     from gateway.settings import DeidSettings, HttpSettings, IngestSettings
     from inference_client.client import InferenceClient
 
@@ -41,6 +44,14 @@ class Answered:
     """The answer, and what it cost by step, in seconds."""
 
     answer: PredictAnswer
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """The object as it is given back, and what it cost by step, in seconds."""
+
+    answer: ObjectAnswer
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -75,7 +86,7 @@ class Pipeline:
         model = story.model = self.catalog.resolve(model_name)
 
         work = Work(upload, frames, model, admission.principal.tenant, self.limits, self.deid)
-        prepared = await self._sanitized(story, prepare, work)
+        prepared = await self._sanitized(story, prepare, work, self.limits.worker_seconds)
         story.tensor_digest = prepared.tensor.digest
 
         inferred = perf_counter()
@@ -104,14 +115,47 @@ class Pipeline:
         await self._succeeded(story, prediction=answer.prediction)
         return Answered(answer, story.seconds)
 
-    async def _sanitized(self, story: Story, function: Callable[[Given], Made], given: Given) -> Made:
+    async def deidentify(
+        self,
+        admission: Admission,
+        upload: Upload,
+        policy: DeidSettings,
+        *,
+        multipart: bool,
+        make_room: Callable[[int], None],
+    ) -> GivenBack:
+        """De-identify one object, whole. No model is asked.
+
+        Args:
+            admission: Who asks.
+            upload: The object.
+            policy: Of the policies on offer, one that the caller may use.
+            multipart: Whether the report is wanted as a part of the body.
+            make_room: Sets memory aside for an answer of so many bytes, or raises Overloaded.
+
+        Raises:
+            GatewayError: As ``predict``.
+        """
+        story = Story(admission)
+        limits = self.limits.model_copy(update={"max_frames": self.limits.max_object_frames})
+        work = ObjectWork(upload, admission.principal.tenant, limits, policy, multipart, self.http.max_answer_bytes)
+        return await self._to_its_end(story, self._deidentify(story, work, make_room))
+
+    async def _deidentify(self, story: Story, work: ObjectWork, make_room: Callable[[int], None]) -> GivenBack:
+        done = await self._sanitized(story, deidentify, work, self.limits.object_seconds)
+        make_room(done.answer.size)
+        story.output_digest = done.answer.digest
+        await self._succeeded(story)
+        return GivenBack(done.answer, story.seconds)
+
+    async def _sanitized(self, story: Story, function: Callable[[Given], Made], given: Given, seconds: float) -> Made:
         """What a worker makes of it.
 
         "Started" becomes durable meanwhile: that nothing goes further without it costs no time.
         """
         started = asyncio.create_task(self.recorder.record(story.started()))
         try:
-            made = story.sanitized = await self.workers.run(function, given)
+            made = story.sanitized = await self.workers.run(function, given, seconds=seconds)
         finally:
             await started
         story.seconds |= made.seconds

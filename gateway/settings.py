@@ -124,7 +124,7 @@ class IngestSettings(_Concern):
 
     max_frame_pixels: int = Field(25_000_000, ge=1, description="Largest Rows x Columns")
     max_total_pixels: int = Field(50_000_000, ge=1, description="Largest Rows x Columns x selected frames")
-    max_frames: int = Field(16, ge=1, description="Most frames of one instance in one request")
+    max_frames: int = Field(16, ge=1, description="Most frames of one instance that are classified in one request")
     max_elements: int = Field(50_000, ge=1, description="Most data elements, all depths together")
     max_depth: int = Field(32, ge=1, description="Deepest nesting of sequences")
     max_inflated_bytes: int = Field(128 * 2**20, ge=1, description="Largest deflated dataset, once inflated")
@@ -132,6 +132,12 @@ class IngestSettings(_Concern):
     worker_processes: int = Field(0, ge=0, description="Processes that decode and de-identify; 0 is one a core")
     worker_seconds: float = Field(
         4.0, gt=0, description="Longest one file may occupy such a process; then it is killed"
+    )
+    max_object_frames: int = Field(
+        512, ge=1, description="Most frames of an object that is given back; all of them are looked at"
+    )
+    object_seconds: float = Field(
+        8.0, gt=0, description="Longest an object that is given back may occupy such a process; then it is killed"
     )
     worker_memory_bytes: int = Field(3 * 2**30, ge=2**29, description="Address space of such a process")
 

@@ -1,7 +1,7 @@
-"""Steps 2 to 4 as worker processes run them: identifying bytes in, what identifies nobody out.
+"""Steps 2, 3 and 4 or 6 as worker processes run them: identifying bytes in, what identifies nobody out.
 
 What is given to a worker and what comes back are the classes of this module; both travel between processes. What comes
-back is made from a ``SanitizedImage``, and from nothing else.
+back is made from a ``SanitizedImage`` or a ``SanitizedObject``, and from nothing else.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gateway.deid.engine import DeidEngine
-from gateway.ingest.decode import decode
+from gateway.ingest.decode import decode, decode_object
 from gateway.preprocess.modality import check_modality
 from gateway.preprocess.tensor import Tensor, to_tensor
+from gateway.respond.deidentified import ObjectAnswer, respond_object
 
 if TYPE_CHECKING:
     from gateway.catalog import ModelSpec
@@ -36,6 +37,27 @@ class Work:
     tenant: str
     limits: IngestSettings
     deid: DeidSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectWork:
+    """One whole object's way through steps 2, 3 and 6.
+
+    Attributes:
+        upload: The object.
+        tenant: Whose it is.
+        limits: Bounds on one file.
+        deid: Policy and key.
+        multipart: Whether the report is wanted as a part of the body.
+        max_bytes: Largest object that is given back.
+    """
+
+    upload: Upload
+    tenant: str
+    limits: IngestSettings
+    deid: DeidSettings
+    multipart: bool
+    max_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +96,17 @@ class Prepared(Sanitized):
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deidentified(Sanitized):
+    """For the caller.
+
+    Attributes:
+        answer: The object, and what was done to it.
+    """
+
+    answer: ObjectAnswer
+
+
 @lru_cache(maxsize=8)
 def _engine(settings: DeidSettings) -> DeidEngine:
     return DeidEngine.load(settings.policy, settings.key.get_secret_value().encode())
@@ -99,4 +132,23 @@ def prepare(work: Work) -> Prepared:
         input_digest=hashlib.sha256(work.upload.data).hexdigest(),
         warnings=warnings,
         seconds={"ingest": clock[1] - clock[0], "deid": clock[2] - clock[1], "preprocess": clock[3] - clock[2]},
+    )
+
+
+def deidentify(work: ObjectWork) -> Deidentified:
+    """Steps 2, 3 and 6, in a worker process: an identifying object in, the answer with the sanitized one out."""
+    clock = [perf_counter()]
+    found = decode_object(work.upload, work.limits)
+    clock.append(perf_counter())
+    done = _engine(work.deid).deidentify_object(found, tenant=work.tenant)
+    clock.append(perf_counter())
+    answer = respond_object(done, multipart=work.multipart, max_bytes=work.max_bytes)
+    clock.append(perf_counter())
+    return Deidentified(
+        answer=answer,
+        media_type=found.media_type,
+        pseudonyms=done.pseudonyms,
+        report=done.report,
+        input_digest=hashlib.sha256(work.upload.data).hexdigest(),
+        seconds={"ingest": clock[1] - clock[0], "deid": clock[2] - clock[1], "respond": clock[3] - clock[2]},
     )

@@ -55,13 +55,16 @@ def _lifetime(text: str) -> timedelta | None:
     epilog="Examples:\n\n"
     "cordon keys issue --owner 'Radiology PACS' --tenant st-mary --role clinician\n\n"
     "KEY=$(cordon keys issue --owner 'Load test' --tenant ops --scope predict --expires 1d)\n\n"
-    "cordon keys issue --owner 'Partner' --tenant acme --role clinician --plan partner --from 192.0.2.0/24"
+    "cordon keys issue --owner 'Partner' --tenant acme --role clinician --plan partner --from 192.0.2.0/24\n\n"
+    "cordon keys issue --owner 'Trial export' --tenant acme --scope deidentify --scope deidentify:research"
 )
 def issue(  # noqa: PLR0917 - typer reads options from the signature
     owner: Annotated[str, typer.Option(help="The named person or system that it belongs to")],
     tenant: Annotated[str, typer.Option(help="The organisation: small letters, digits, . _ -")],
     role: Annotated[list[str] | None, typer.Option(help="A role of the access policy; may be repeated")] = None,
-    scope: Annotated[list[str] | None, typer.Option(help="A single scope; may be repeated")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="A single scope: predict, deidentify, ...; may be repeated")
+    ] = None,
     plan: Annotated[str, typer.Option(help="A plan of the plans policy: how often it may call")] = "standard",
     expires: Annotated[str, typer.Option(metavar="TIME", help="30m, 12h, 90d from now, or never")] = "365d",
     network: Annotated[

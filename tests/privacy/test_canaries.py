@@ -1,6 +1,6 @@
 """No identifier passes step 3: planted in everything that can hold text, found in nothing that comes out.
 
-Outputs searched: the answer and its headers, error bodies, the gateway's log, Triton's log, every byte of the database
+Outputs searched: the answer, a de-identified object included, and its headers, error bodies, the gateway's log, Triton's log, every byte of the database
 and the checkpoints, every key and value in Valkey.
 """
 
@@ -33,7 +33,7 @@ def _everything(gateway, stack, *answers) -> bytes:
     return b"\n".join(outputs)
 
 
-@pytest.mark.parametrize(
+PLANTED = pytest.mark.parametrize(
     ("plant", "media_type"),
     [
         (canaries.dicom, "application/dicom"),
@@ -43,6 +43,9 @@ def _everything(gateway, stack, *answers) -> bytes:
     ],
     ids=["dicom", "multi-frame dicom", "jpeg", "png"],
 )
+
+
+@PLANTED
 def test_no_planted_value_comes_out_of_an_answered_request(gateway, stack, plant, media_type):
     planted = plant()
     name = f"{canaries.MARK}^Name.dcm"
@@ -51,6 +54,23 @@ def test_no_planted_value_comes_out_of_an_answered_request(gateway, stack, plant
         form = client.post("/v1/predict", files={"image": (name, planted.body, media_type)})
     assert (raw.status_code, form.status_code) == (200, 200), (raw.text, form.text)
     assert canaries.found(planted.canaries, _everything(gateway, stack, raw, form)) == []
+
+
+@PLANTED
+def test_no_planted_value_comes_out_of_a_deidentified_object(gateway, stack, plant, media_type):
+    planted = plant()
+    name = f"{canaries.MARK}^Name.dcm"
+    url = "/v1/deidentify"
+    with gateway.client() as client:
+        answers = [
+            client.post(url, content=planted.body, headers={"Content-Type": media_type}),
+            client.post(url, files={"image": (name, planted.body, media_type)}),
+            client.post(
+                url, content=planted.body, headers={"Content-Type": media_type, "Accept": "multipart/related"}
+            ),
+        ]
+    assert [answer.status_code for answer in answers] == [200] * 3, answers[0].text[:500]
+    assert canaries.found(planted.canaries, _everything(gateway, stack, *answers)) == []
 
 
 def test_no_planted_value_comes_out_of_a_refused_request(gateway, stack):
@@ -65,6 +85,10 @@ def test_no_planted_value_comes_out_of_a_refused_request(gateway, stack):
             client.post("/v1/predict", params={mark: mark}, content=planted.body),
             client.post(f"/v1/{mark}", content=planted.body),
             client.post("/v1/predict", files={mark: (mark, planted.body)}),
+            client.post("/v1/deidentify", content=planted.body, headers={"Content-Type": "image/png"}),
+            client.post("/v1/deidentify", content=planted.body[:-3000], headers={"Accept": mark}),
+            client.post("/v1/deidentify", params={"policy": mark}, content=planted.body),
+            client.post("/v1/deidentify", params={mark: mark}, files={mark: (mark, planted.body)}),
             client.post("/v1/predict", content=mark.encode() * 100, headers={"Content-Type": f"text/{mark}"}),
             client.get("/v1/predict", headers={"X-Request-ID": f"{mark} {mark}", "traceparent": mark}),
             client.get("/v1/models", headers={"Authorization": f"Bearer {mark}", "User-Agent": mark, "Referer": mark}),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.embedded.stack import Stack
 
-ALL_SCOPES = frozenset({"predict", "keys:read", "keys:write", "audit:read", "docs:read"})
+ALL_SCOPES = frozenset({"predict", "deidentify", "keys:read", "keys:write", "audit:read", "docs:read"})
 
 
 @dataclass(frozen=True)

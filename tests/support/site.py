@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MODEL = "brain_mri_resnet50"
 MAX_BODY = 2**20
-ALL_SCOPES = ("predict", "keys:read", "keys:write", "audit:read", "docs:read")
+ALL_SCOPES = ("predict", "deidentify", "keys:read", "keys:write", "audit:read", "docs:read")
 
 
 def settings_for(folder: Path, redis_url: str, **changes: Any) -> Settings:
