@@ -1,7 +1,8 @@
 """Step 3 of 7: the second look. What the identifying attributes held must be nowhere in what comes out.
 
-It does not ask the rules what they did: it walks the output afresh and searches every value for every identifier, in
-every character encoding that the header could have used.
+It does not ask the rules what they did: it searches the output afresh for every identifier, in every character encoding
+that the header could have used. All bytes together come first, which is quick, and nearly always the end of it. Where
+something is found, each element is looked at, to tell an identifier from a term, a number or a part of another word.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pydicom.charset import encode_string
+from pydicom._uid_dict import UID_dictionary
+from pydicom.charset import encode_string, python_encoding
+from pydicom.sequence import Sequence
 
 from gateway.deid.values import is_term, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pydicom.dataset import Dataset
 
@@ -22,80 +25,157 @@ if TYPE_CHECKING:
     from gateway.deid.tables import Tables
     from gateway.deid.values import Element
 
-_MIN_BYTES_IN_BINARY = 6  # shorter runs occur in pixel tables by chance
+_MIN_BYTES_IN_BINARY = 5  # shorter runs occur in lookup tables by chance
 _NUMERIC_VRS = frozenset({"DS", "IS"})
 _MIN_DIGITS_IN_NUMBERS = 6  # a Patient ID of 512 is not proved by an image of 512 columns
-
-
-def survivors(target: Dataset, identifiers: Identifiers, tables: Tables) -> list[int]:
-    """Tags of the elements of a de-identified dataset in which an identifier is still to be found."""
-    needles = identifiers.needles()
-    if not needles:
-        return []
-    encoded = {needle: _encodings(needle, identifiers.encodings) for needle in needles}
-    words = re.compile("|".join(rf"(?<!\w){re.escape(needle)}(?!\w)" for needle in needles))
-    found = []
-    for tag, element in _elements(target):
-        value = element.value
-        if value is None or value == "":
-            continue
-        if isinstance(value, bytes) and element.VR not in _TEXT_VRS:
-            lowered = value.lower()
-            if any(
-                len(form) >= _MIN_BYTES_IN_BINARY and form in lowered for forms in encoded.values() for form in forms
-            ):
-                found.append(tag)
-            continue
-        if element.VR in _BINARY_NUMBERS:
-            continue
-        if _holds(element, tag, words, encoded, tables):
-            found.append(tag)
-    return found
-
-
-_BINARY_NUMBERS = frozenset({"AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
 _TEXT_VRS = frozenset(
     {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
 )
+_LIKE_ASCII = frozenset(python_encoding.values())
+"""Codecs of the standard's character sets. Each writes ASCII text as ASCII."""
+_ALWAYS = ("utf-8", "latin-1")
+_WIDE = re.compile(rb"[!-~]\0[!-~]\0[!-~]")
+_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u2e80-\U0010ffff]")
+"""Scripts without spaces between words: Thai, Kana, Kanji, Hangul."""
 
 
-def _holds(element: Element, tag: int, words: re.Pattern[str], encoded: dict[str, set[bytes]], tables: Tables) -> bool:
-    parts = texts(element)
-    kept = tables.keep.get(tag)
-    for part in parts:
-        # A term of the standard is no evidence: a patient called Head does not make every HEAD an identifier.
-        if element.VR == "CS" and is_term(part, tables.terms):
+def survivors(target: Dataset, identifiers: Identifiers, tables: Tables, written: bytes | None = None) -> list[int]:
+    """Tags of the elements of a de-identified object in which an identifier is still to be found.
+
+    Args:
+        target: The data set. Its file meta belongs to it.
+        identifiers: What the identifying attributes of the input held.
+        tables: The terms and the patterns that are no evidence.
+        written: The bytes of the header as they were written. Without them the values are searched as they are.
+    """
+    needles = identifiers.needles()
+    if not needles:
+        return []
+    elements = list(_elements(target))
+    if hasattr(target, "file_meta"):
+        elements += _elements(target.file_meta)
+    output = b"\n".join(_bytes(element) for _, element in elements) if written is None else written
+    codecs = identifiers.encodings - {""}
+    suspects = _suspects(output, needles, codecs)
+    if not suspects:
+        return []
+    look = _Look(suspects, codecs, tables)
+    return [tag for tag, element in elements if look.finds(tag, element)]
+
+
+def _suspects(output: bytes, needles: Iterable[str], codecs: set[str]) -> dict[str, set[bytes]]:
+    """Identifiers that are in the bytes in some form, if only as a part of another word; and their forms."""
+    lowered = output.lower()
+    wide = _WIDE.search(lowered) is not None  # most headers hold no text of 16 bits a letter, and need no look for it
+    strange = codecs - _LIKE_ASCII
+    readings: list[str] | None = None
+    found = {}
+    for needle in needles:
+        if needle.isascii() and not strange:
+            if needle.encode() in lowered or (wide and _sixteen_bits(needle) in lowered):
+                found[needle] = _forms(needle, codecs)
             continue
-        if kept is not None and kept.pattern is not None and kept.pattern.fullmatch(part) and not part.isdigit():
-            continue
-        lowered = part.lower()
-        for match in words.finditer(lowered):
-            if element.VR not in _NUMERIC_VRS or len(match[0]) >= _MIN_DIGITS_IN_NUMBERS:
-                return True
-        raw = part.encode("latin-1", "ignore").lower()
-        if not part.isascii() and any(form in raw for forms in encoded.values() for form in forms):
+        forms = _forms(needle, codecs)
+        if readings is None:
+            readings = [output.decode(codec, "replace").lower() for codec in _known({*_ALWAYS, *codecs})]
+        if any(form in lowered for form in forms) or any(needle in reading for reading in readings):
+            found[needle] = forms
+    return found
+
+
+class _Look:
+    """A look at single elements, for a few identifiers."""
+
+    def __init__(self, suspects: dict[str, set[bytes]], codecs: set[str], tables: Tables) -> None:
+        self._tables = tables
+        self._codecs = _known({*_ALWAYS, *codecs})
+        self._forms = {form for forms in suspects.values() for form in forms if len(form) >= _MIN_BYTES_IN_BINARY}
+        plain = {needle.encode() for needle in suspects if needle.isascii()}
+        self._beside_words = {form for forms in suspects.values() for form in forms} - plain
+        self._words = re.compile(
+            "|".join(
+                re.escape(needle) if _UNSPACED.search(needle) else rf"(?<!\w){re.escape(needle)}(?!\w)"
+                for needle in suspects
+            )
+        )
+
+    def finds(self, tag: int, element: Element) -> bool:
+        """Whether an element holds one of them."""
+        value = element.value
+        if value is None:
+            return False
+        if not isinstance(value, bytes):
+            return self._in_words("\\".join(texts(element)), tag, element.VR)
+        lowered = value.lower()
+        if element.VR not in _TEXT_VRS:
+            return any(form in lowered for form in self._forms)
+        if any(form in lowered for form in self._beside_words):
             return True
-    return False
+        readings = [value.decode("ascii")] if value.isascii() else [value.decode(c, "replace") for c in self._codecs]
+        return any(self._in_words(reading, tag, element.VR) for reading in readings)
+
+    def _in_words(self, text: str, tag: int, vr: str | None) -> bool:
+        kept = self._tables.keep.get(tag)
+        pattern = kept.pattern if kept is not None else None
+        for part in text.split("\\"):
+            value = part.strip(" \0")
+            # A term of the standard is no evidence: a patient called Head does not make every HEAD an identifier.
+            if vr == "CS" and is_term(value, self._tables.terms):
+                continue
+            if vr == "UI" and value in UID_dictionary:
+                continue
+            if pattern is not None and pattern.fullmatch(value) and not value.isdigit():
+                continue
+            for match in self._words.finditer(value.lower()):
+                if vr not in _NUMERIC_VRS or len(match[0]) >= _MIN_DIGITS_IN_NUMBERS:
+                    return True
+        return False
 
 
-def _encodings(needle: str, codecs: set[str]) -> set[bytes]:
-    """The identifier as bytes: small, capitals, and as names are written."""
+def _forms(needle: str, codecs: set[str]) -> set[bytes]:
+    """An identifier as bytes in small letters: it may stand there in small letters, in capitals, or as names are."""
+    if needle.isascii() and codecs <= _LIKE_ASCII:
+        return {needle.encode(), _sixteen_bits(needle)}
     forms = set()
     for text in (needle, needle.upper(), needle.title()):
         forms |= {text.encode().lower(), text.encode("utf-16-le").lower(), text.encode("utf-16-be").lower()}
-        for codec in codecs:
+        for codec in _known({"latin-1", *codecs}):
             try:
                 forms.add(encode_string(text, [codec]).lower())
             except Exception:  # noqa: BLE001, S112 - a character set that cannot write this identifier cannot hide it
                 continue
-    return forms
+    return forms - {b""}
+
+
+def _sixteen_bits(needle: str) -> bytes:
+    """ASCII text in UTF-16 of either byte order: what both have in common."""
+    return needle.encode("utf-16-le")[:-1]
+
+
+def _known(codecs: Iterable[str]) -> list[str]:
+    """Those that Python can decode text with."""
+    known = []
+    for codec in sorted(codecs):
+        try:
+            b"-".decode(codec, "replace")
+        except (LookupError, UnicodeError):
+            continue
+        known.append(codec)
+    return known
+
+
+def _bytes(element: Element) -> bytes:
+    value = element.value
+    if isinstance(value, bytes):
+        return value
+    return "\\".join(texts(element)).lower().encode("utf-8", "replace") if value is not None else b""
 
 
 def _elements(dataset: Dataset) -> Iterator[tuple[int, Element]]:
-    for tag in dataset.keys():  # noqa: SIM118 - iterating a Dataset itself converts every element
-        element = dataset.get_item(tag)
-        if element.VR == "SQ":
-            for item in element.value or ():
+    for tag, element in dataset._dict.items():  # noqa: SLF001 - a Dataset converts what it hands out
+        value = element.value
+        if isinstance(value, Sequence):
+            for item in value:
                 yield from _elements(item)
         else:
-            yield int(tag), element
+            yield tag, element

@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass, field
 from io import SEEK_END, BytesIO
 from struct import Struct, pack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import RawDataElement
@@ -26,7 +26,7 @@ from gateway.deid.values import texts
 from gateway.errors import ImageTooLarge, NotSanitizable
 from gateway.ingest.guard import silence
 from gateway.ingest.structure import UNDEFINED, name
-from gateway.ingest.syntax import transfer_syntax
+from gateway.ingest.syntax import TransferSyntax, transfer_syntax
 from gateway.ingest.vr import LONG, NUMBERS, SHORT, TAGS, known_vr
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
     from pydicom.tag import BaseTag
 
+    from gateway.ingest.part10 import DicomFile
     from gateway.ingest.vr import Elements
 
 PIXEL_DATA = 0x7FE00010
@@ -80,6 +81,15 @@ class PixelValue:
     encapsulated: bool = False
     tag: int = PIXEL_DATA
 
+    @classmethod
+    def as_read(cls, file: DicomFile) -> Self | None:
+        """The pixels of a file as they stand there, for its own transfer syntax; None if it has none. Not copied."""
+        found = file.pixels
+        if found is None:
+            return None
+        end = found.end - len(_DELIMITER) if found.encapsulated else found.end
+        return cls([memoryview(file.data)[found.start : end]], found.vr, found.encapsulated, found.tag)
+
 
 def fragments(frames: Iterable[bytes]) -> Iterator[bytes]:
     """Items of encapsulated Pixel Data (PS3.5 A.4): an empty Basic Offset Table, then one fragment a frame."""
@@ -91,47 +101,72 @@ def fragments(frames: Iterable[bytes]) -> Iterator[bytes]:
             yield b"\0"
 
 
-@silence()
 def write_object(dataset: Dataset, pixels: PixelValue | None = None) -> bytes:
-    """The file of a data set, which its ``file_meta`` says the transfer syntax of.
+    """The file of a data set. Raises as ``Header.of`` and ``Header.file`` do."""
+    return Header.of(dataset, pixels).file(pixels)
 
-    Args:
-        dataset: Not changed. Groups below 0008 but for file meta, and group lengths, are not written.
-        pixels: Its pixel element; none if the data set has one itself, or none at all.
 
-    Raises:
-        NotSanitizable: It names no transfer syntax, no SOP Class or no SOP Instance; or a value cannot be written.
-        UnsupportedTransferSyntax: It names one that is not known.
-        ImageTooLarge: A length is more than a DICOM file can state.
+@dataclass(frozen=True, slots=True, eq=False)
+class Header:
+    """All that is written of an object but its pixels, as it is written (before it is deflated, if it is).
+
+    Attributes:
+        syntax: The transfer syntax.
+        meta: The file meta, its group length included.
+        before: The data set's elements up to where the pixel element stands.
+        behind: The others.
     """
-    meta = dataset.file_meta
-    if missing := [tag for tag in _REQUIRED_META if tag not in meta or not meta.get_item(tag).value]:
-        raise NotSanitizable(f"The object has no {name(missing[0])}, without which no file can be written")
-    syntax = transfer_syntax(str(meta[_SYNTAX].value))
-    if pixels is not None and pixels.encapsulated != syntax.encapsulated:
-        raise ValueError("the pixels are not encoded as the transfer syntax says")
-    out = BytesIO()
-    out.write(_PREAMBLE)
-    group = _Encoder(ExplicitVRLittleEndian).dataset(meta, _DEFAULT, after=_META_BEFORE, before=_META_END)
-    out.write(pack("<HH2sHL", 2, 0, b"UL", 4, len(group)) + group)
-    if not syntax.deflated:
-        _write_body(out, dataset, pixels, _Encoder(syntax.uid))
+
+    syntax: TransferSyntax
+    meta: bytes = field(repr=False)
+    before: bytes = field(repr=False)
+    behind: bytes = field(repr=False)
+
+    @classmethod
+    @silence()
+    def of(cls, dataset: Dataset, pixels: PixelValue | None = None) -> Self:
+        """Encode a data set, whose ``file_meta`` says the transfer syntax.
+
+        Args:
+            dataset: Not changed. Groups below 0008 but for file meta, and group lengths, are not written.
+            pixels: Its pixel element; none if the data set has one itself, or if there is none.
+
+        Raises:
+            NotSanitizable: It names no transfer syntax, no SOP Class or no SOP Instance; or a value cannot be written.
+            UnsupportedTransferSyntax: It names one that is not known.
+            ImageTooLarge: A length is more than a DICOM file can state.
+        """
+        meta = dataset.file_meta
+        if missing := [tag for tag in _REQUIRED_META if tag not in meta or not meta.get_item(tag).value]:
+            raise NotSanitizable(f"The object has no {name(missing[0])}, without which no file can be written")
+        if pixels is not None and pixels.tag in dataset:
+            raise ValueError("the data set has a pixel element, and another one is given")
+        syntax = transfer_syntax(str(meta[_SYNTAX].value))
+        group = _Encoder(ExplicitVRLittleEndian).dataset(meta, _DEFAULT, after=_META_BEFORE, before=_META_END)
+        encoder = _Encoder(syntax.uid)
+        end = _END if pixels is None else pixels.tag
+        last = max((int(tag) for tag in dataset.keys()), default=0)  # noqa: SIM118 - converts every element
+        return cls(
+            syntax=syntax,
+            meta=pack("<HH2sHL", 2, 0, b"UL", 4, len(group)) + group,
+            before=encoder.dataset(dataset, _DEFAULT, before=end),
+            behind=encoder.dataset(dataset, _DEFAULT, after=end) if last > end else b"",
+        )
+
+    def file(self, pixels: PixelValue | None = None) -> bytes:
+        """The whole file, with the same pixel element. Raises ImageTooLarge if it is longer than can be stated."""
+        if pixels is not None and pixels.encapsulated != self.syntax.encapsulated:
+            raise ValueError("the pixels are not encoded as the transfer syntax says")
+        out = BytesIO()
+        out.writelines((_PREAMBLE, self.meta))
+        body = BytesIO() if self.syntax.deflated else out
+        body.write(self.before)
+        if pixels is not None:
+            _Encoder(self.syntax.uid).write_pixels(body, pixels)
+        body.write(self.behind)
+        if self.syntax.deflated:
+            _deflate(body.getbuffer(), out)
         return out.getvalue()
-    body = BytesIO()
-    _write_body(body, dataset, pixels, _Encoder(syntax.uid))
-    _deflate(body.getbuffer(), out)
-    return out.getvalue()
-
-
-def _write_body(out: BytesIO, dataset: Dataset, pixels: PixelValue | None, encoder: _Encoder) -> None:
-    if pixels is None:
-        out.write(encoder.dataset(dataset, _DEFAULT))
-        return
-    if pixels.tag in dataset:
-        raise ValueError("the data set has a pixel element, and another one is given")
-    out.write(encoder.dataset(dataset, _DEFAULT, before=pixels.tag))
-    encoder.write_pixels(out, pixels)
-    out.write(encoder.dataset(dataset, _DEFAULT, after=pixels.tag))
 
 
 def _deflate(data: memoryview, out: BytesIO) -> None:

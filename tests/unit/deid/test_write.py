@@ -108,14 +108,9 @@ def test_public_files_come_out_as_pydicom_writes_them(path):
         pydicom.dcmwrite(by_pydicom, pydicom.dcmread(BytesIO(data), stop_before_pixels=True), enforce_file_format=True)
     except Exception as error:  # noqa: BLE001 - broken on purpose
         pytest.skip(f"pydicom or ingest cannot read it: {type(error).__name__}")
-    pixels = None
+    again = read(write_object(ours.dataset, PixelValue.as_read(ours)))
     if ours.pixels is not None:
-        at = ours.pixels
-        value = memoryview(ours.data)[at.start : at.end - 8 * at.encapsulated]
-        pixels = PixelValue([value], at.vr, at.encapsulated, at.tag)
-    again = read(write_object(ours.dataset, pixels))
-    if pixels is not None:
-        assert again.pop(pixels.tag).value == value
+        assert again.pop(ours.pixels.tag).value == pydicom.dcmread(BytesIO(data))[ours.pixels.tag].value
     settled = {place: value for place, value in flat(ours.dataset).items() if place in expected}
     assert flat(again) == flat(ours.dataset)
     assert flat(again).keys() >= settled.keys()
