@@ -21,16 +21,47 @@ class Looks(Strict):
     turned: int = Field(ge=224, le=2048)
 
 
+class ClassLooks(Strict):
+    """How closely the frames of an object of one risk class are looked at.
+
+    Attributes:
+        longest: Pixels of the longer side up to which a frame is looked at in its own size.
+        full_range: A second look at all stored values, whatever the object's window shows of them.
+        again: Masked frames are looked at once more, as they were written.
+    """
+
+    longest: int = Field(ge=512, le=16384)
+    full_range: bool
+    again: bool
+
+
+class WholeObjects(Strict):
+    """What is done with the pixels of objects that are given back.
+
+    Attributes:
+        templates: File of regions that are always masked, beside the policy; see templates.py.
+        outside_ultrasound: What lies outside of the regions of (0018,6011): looked at like the rest, or masked.
+        high, medium, low: The looks, by risk class; see risk.py.
+    """
+
+    templates: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}\.yaml$")
+    outside_ultrasound: Literal["look", "mask"]
+    high: ClassLooks
+    medium: ClassLooks
+    low: ClassLooks
+
+
 class PixelPolicy(Strict):
     """How burned-in text is looked for and masked.
 
     Attributes:
         look: Look for text at all. False: pixels go on as they are, and 113101 is not claimed.
-        single_frame: The looks at a frame that comes alone.
-        multi_frame: The looks at each frame when several of an object are selected.
-        pad: Pixels, in the upright look, by which a mask is larger than the text's box on every side.
-        share_cap: Largest share of a frame that may be masked; above it the image is refused.
+        single_frame: The looks at a frame that comes alone, for a model.
+        multi_frame: The looks at each frame when several of an object are selected, for a model.
+        pad: Pixels, in the look, by which a mask is larger than the text's box on every side.
+        share_cap: Largest share of a frame in which text may be found and masked; above it the image is refused.
         on_failure: What to do when the detector fails.
+        whole: Objects that are given back.
     """
 
     look: bool
@@ -39,3 +70,4 @@ class PixelPolicy(Strict):
     pad: int = Field(ge=0, le=32)
     share_cap: float = Field(gt=0, le=1)
     on_failure: Literal["refuse"]
+    whole: WholeObjects
