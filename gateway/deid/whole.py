@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.ingest.raster import RasterPixels
     from gateway.ingest.stored import StoredPixels
 
+_DELIMITER = bytes.fromhex("FEFFDDE000000000")
 _OPAQUE = {0x00420011: "an encapsulated document", 0x56000020: "spectroscopy data"}
 
 
@@ -88,7 +89,9 @@ class ObjectCleaner:
         if done.regions:
             raise NotSanitizable("The pixels hold text, and masking it in stored values is not possible for this object")
         source = stored.source
-        value = PixelValue((source.value,), source.vr, source.syntax.encapsulated, stored.element.tag)
+        # The writer ends encapsulated pixels itself.
+        data = source.value[: -len(_DELIMITER)] if source.syntax.encapsulated else source.value
+        value = PixelValue((data,), source.vr, source.syntax.encapsulated, stored.element.tag)
         return CleanPixels(value, done, complete=self._policy.look)
 
     def raster(self, raster: RasterPixels) -> CleanRaster:
