@@ -157,7 +157,14 @@ class FreeText:
     def _spans(self, folded: str, places: list[int] | None, tokens: list[Token], known: Identifiers) -> list[Span]:
         spans = list(self._names.find(folded, tokens, known))
         if patterns.WORTH_A_LOOK.search(folded):
-            spans += (span for span in patterns.find(folded) if span.kind != "street" or _is_street(tokens, span))
+            capitals = {token.start for token in tokens if token.shape in {"title", "upper"}}
+            mixed = len(capitals) < len(tokens) and bool(capitals)
+            spans += (
+                span
+                for span in patterns.find(folded)
+                # A street has a capital, unless the whole text is written in one case.
+                if span.kind != "street" or not mixed or not capitals.isdisjoint(range(span.start, span.end))
+            )
         spans += known_forms.find(folded, tokens, known)
         if places is not None:
             spans += self._before_suffixes(folded)
@@ -185,12 +192,6 @@ def _remember(texts: dict[_Key, _Plain], key: _Key, plain: _Plain) -> None:
 def _is_spaceless(letter: str) -> bool:
     """Kanji, Katakana or Hangul. Hiragana, which is folded to Katakana, cannot be told apart: it is taken too."""
     return letter >= "⺀" and letter.isalpha()
-
-
-def _is_street(tokens: list[Token], span: Span) -> bool:
-    """A street has a capital, unless the whole text is written in one case."""
-    inside = [token for token in tokens if span.start <= token.start and token.end <= span.end]
-    return len({token.shape for token in tokens}) == 1 or any(token.shape in ("title", "upper") for token in inside)
 
 
 def _merged(spans: Iterable[Span], folded: str) -> list[Span]:

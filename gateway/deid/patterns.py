@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OLDEST = 89
+_DIGIT, _DIGITS = re.compile(r"\d"), re.compile(r"\d+")
+_FEWEST_DIGITS = 5  # of a number that could be one person's
+_MOST_DOTS = 5  # of a version; a UID has more
 
 
 class Span(NamedTuple):
@@ -121,7 +124,7 @@ _KANJI_PLACE = re.compile(r"〒\s?\d{3}-?\d{4}|[一-鿿]{2,3}[都道府県][一-
 def find(folded: str) -> Iterator[Span]:
     """Everything in a folded text that identifies by its form. Spans may overlap."""
     yield from _electronic(folded)
-    digits = any(letter.isdigit() for letter in folded)
+    digits = _DIGIT.search(folded) is not None
     if digits or "年" in folded:
         yield from _dates(folded)
     if digits:
@@ -203,13 +206,14 @@ def is_identifying_code(word: str) -> bool:
     if _SIZES.fullmatch(word):
         return False
     digits = _digits(word)
-    run = longest = 0
-    for letter in word:
-        run = run + 1 if letter.isdigit() else 0
-        longest = max(longest, run)
-    letters = sum(letter.isalpha() for letter in word)
-    return longest >= 6 or (letters > 0 and longest >= 5) or (digits >= 7 and longest >= 3) or word.count(".") > 5
+    if digits < _FEWEST_DIGITS:
+        return word.count(".") > _MOST_DOTS
+    longest = max(map(len, _DIGITS.findall(word)))
+    letters = sum(map(str.isalpha, word))
+    return (
+        longest >= 6 or (letters > 0 and longest >= 5) or (digits >= 7 and longest >= 3) or word.count(".") > _MOST_DOTS
+    )
 
 
 def _digits(text: str) -> int:
-    return sum(letter.isdigit() for letter in text)
+    return sum(map(str.isdigit, text))
