@@ -78,9 +78,12 @@ class RedisSettings(_Concern):
 
     model_config = SettingsConfigDict(env_prefix="REDIS_")
 
-    url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="redis://, rediss:// or unix:// URL")
+    url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="redis://, rediss://, unix://, redis+cluster:// or redis+sentinel:// URL",
+    )
     timeout_seconds: float = Field(0.05, gt=0, description="Longest wait for one call")
-    pool_size: int = Field(32, ge=1, description="Connections, a process")
+    pool_size: int = Field(32, ge=1, description="Calls at once, a process")
 
 
 class DatabaseSettings(_Concern):

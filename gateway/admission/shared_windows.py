@@ -11,13 +11,11 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from gateway.admission.decision import Decision, WindowState
 from gateway.admission.plans import INFLIGHT
+from gateway.admission.redis_url import close, connect
 
 if TYPE_CHECKING:
     from gateway.admission.decision import Claim
@@ -32,7 +30,7 @@ class SharedWindows:
     """Calls ``window.lua``.
 
     Args:
-        settings: Its URL (``redis://``, ``rediss://``, ``unix://``), the longest wait for a call, connections.
+        settings: Its URL (see ``redis_url.py``), the longest wait for a call, connections.
 
     Raises:
         ValueError: The URL is none of these.
@@ -42,14 +40,8 @@ class SharedWindows:
         self._timeout = settings.timeout_seconds
         self._script = resources.files(__package__).joinpath("window.lua").read_text(encoding="utf-8")
         self._sha = ""
-        pool = BlockingConnectionPool.from_url(
-            settings.url.get_secret_value(),
-            max_connections=settings.pool_size,
-            timeout=settings.timeout_seconds,
-            socket_connect_timeout=settings.timeout_seconds,
-            retry=Retry(NoBackoff(), 0),  # a second try could take a second wait: the failure policy decides instead
-        )
-        self._redis: Redis = Redis.from_pool(pool)
+        self._redis = connect(settings)
+        self._turns = asyncio.Semaphore(settings.pool_size)
 
     async def decide(self, claim: Claim, debt: tuple[int, ...]) -> Decision:
         """Charge every window and take the lease, or do neither.
@@ -93,7 +85,7 @@ class SharedWindows:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._redis.aclose(close_connection_pool=True)
+        await close(self._redis)
 
     async def _evaluate(self, keys: list[str], argument: bytes) -> list[int]:
         if not self._sha:
@@ -108,7 +100,7 @@ class SharedWindows:
     async def _bounded(self, call: Any) -> Any:
         """One wait for all of it: a free connection, the connecting, the answer."""
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout), self._turns:
                 return await call
         except (RedisError, OSError, TimeoutError) as error:
             raise RedisAwayError(f"{type(error).__name__}: {error}") from None

@@ -149,7 +149,7 @@ async def test_a_redis_that_hangs_costs_a_short_wait_and_then_none(valkey: Valke
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "nonsense"])
 def test_a_url_of_another_kind_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="scheme"):
+    with pytest.raises(ValueError, match="REDIS_URL must start with"):
         Limiter(RedisSettings(url=SecretStr(url)), Plans({"plan": Plan()}))
 
 

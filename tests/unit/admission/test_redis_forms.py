@@ -1,0 +1,124 @@
+"""The limiter on every form of Redis that it takes: one server, a Cluster of three, a master watched by a Sentinel."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+
+from gateway.admission.limiter import Limiter
+from gateway.admission.plans import Plan, Plans
+from gateway.admission.redis_url import connect
+from gateway.errors import LimiterUnavailable
+from gateway.settings import RedisSettings
+from tests.support.limiters import DAY, MINUTE, admitted, caller
+from tests.support.valkey_cluster import Cluster, Watched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BOTH = Plan(windows=(MINUTE, DAY.model_copy(update={"limit": 100})), concurrency=200)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    servers = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    servers = Watched(tmp_path_factory.mktemp("sentinel"))
+    yield servers
+    servers.stop()
+
+
+def limiter_of(url: str, **options: object) -> Limiter:
+    settings = RedisSettings(url=SecretStr(url), timeout_seconds=2.0, pool_size=8)
+    return Limiter(settings, Plans({"plan": BOTH}), **options)  # type: ignore[arg-type]
+
+
+async def test_on_a_cluster_every_caller_has_its_whole_limit_and_no_more(cluster: Cluster) -> None:
+    limiters = [limiter_of(cluster.url) for _ in range(3)]
+    try:
+        names = [f"key_{number}" for number in range(12)]
+        for name in names:
+            counts = await asyncio.gather(*(admitted(one, 8, caller(key_id=name)) for one in limiters))
+            assert sum(counts) == MINUTE.limit
+        used = []
+        for node in cluster.nodes:
+            with node.client() as client:
+                used.append(len(client.keys("rl:*")))
+        assert all(used), "the callers' keys lie on all three nodes"
+        assert sum(used) == 3 * len(names)
+    finally:
+        for one in limiters:
+            await one.close()
+
+
+async def test_more_calls_at_once_than_connections_wait_for_their_turn(cluster: Cluster) -> None:
+    limiter = limiter_of(cluster.url)
+    try:
+        counts = await asyncio.gather(*(admitted(limiter, 1, caller(key_id=f"many_{n}")) for n in range(100)))
+        assert sum(counts) == 100
+        assert not limiter.degraded
+    finally:
+        await limiter.close()
+
+
+async def test_a_node_that_is_gone_is_an_error_of_the_dependency_and_the_others_go_on(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    cluster = Cluster(tmp_path_factory.mktemp("broken"))
+    limiter = limiter_of(cluster.url, failure="closed")
+    try:
+        assert await admitted(limiter, 1) == 1
+        for node in cluster.nodes:
+            node.kill()
+        with pytest.raises(LimiterUnavailable):
+            await limiter.acquire(caller(), "r1")
+    finally:
+        await limiter.close()
+        cluster.stop()
+
+
+async def test_after_a_failover_the_new_master_is_asked_and_nothing_is_admitted_twice(watched: Watched) -> None:
+    limiter = limiter_of(watched.url, failure="closed")
+    try:
+        assert await admitted(limiter, MINUTE.limit - 3) == MINUTE.limit - 3
+        with watched.replica.client() as client:  # as far as it is copied when the master dies
+            assert client.keys("rl:*")
+        watched.fail_over()
+        total = 0
+        for number in range(200):
+            try:
+                total += await admitted(limiter, 1, cost=1)
+            except LimiterUnavailable:
+                await asyncio.sleep(0.1)
+            if total == 3 and number > 20:
+                break
+        assert total == 3
+        assert await admitted(limiter, 5) == 0
+    finally:
+        await limiter.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1",
+        "redis+other://127.0.0.1",
+        "unix+cluster:///tmp/x",
+        "redis+sentinel://127.0.0.1:26379",
+        "redis+cluster://",
+        "redis+cluster://a:notaport",
+        "redis+cluster://user:secret@:6379",
+    ],
+)
+def test_a_url_of_no_form_is_refused_without_being_quoted(url: str) -> None:
+    with pytest.raises(ValueError, match="REDIS_URL") as caught:
+        connect(RedisSettings(url=SecretStr(url)))
+    assert "secret" not in str(caught.value)
