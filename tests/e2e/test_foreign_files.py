@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
+import pydicom
 import pytest
 import yaml
 
@@ -93,4 +95,35 @@ def test_every_file_is_answered(any_modality, frames, callers, seconds):
     assert [r for r in results if r[1] != 200 and not r[2].startswith("urn:cordon:problem:")] == []
     assert [r for r in results if r[3] > seconds] == []
     assert sum(r[1] == 200 for r in results) >= 80
+    assert memory.peak < RSS_LIMIT
+
+
+def test_every_file_is_given_back_or_refused_by_name(any_modality):
+    """POST /v1/deidentify: objects without pixels too. Sent again, the same bytes come back."""
+    memory = Memory(any_modality)
+    memory.start()
+
+    def post(path: Path) -> tuple[str, int, str, float, bytes]:
+        began = time.monotonic()
+        with any_modality.client() as client:
+            answer = client.post(
+                "/v1/deidentify", content=path.read_bytes(), headers={"Content-Type": "application/octet-stream"}
+            )
+        problem = answer.json().get("type", "") if answer.status_code >= 400 else ""
+        return path.name, answer.status_code, problem, time.monotonic() - began, answer.content
+
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(post, FILES))
+        again = list(pool.map(post, FILES[::10]))
+    memory.done.set()
+    memory.join()
+
+    assert [r[:4] for r in results if r[1] >= 500] == []
+    assert [r[:4] for r in results if r[1] != 200 and not r[2].startswith("urn:cordon:problem:")] == []
+    assert [r[:4] for r in results if r[3] > 10.0] == []  # the gateway's own deadline
+    given_back = [r for r in results if r[1] == 200]
+    assert len(given_back) >= 90
+    for _, _, _, _, data in given_back:
+        assert pydicom.dcmread(io.BytesIO(data)).PatientIdentityRemoved == "YES"
+    assert [r[4] for r in again if r[1] == 200] == [r[4] for r in results[::10] if r[1] == 200]
     assert memory.peak < RSS_LIMIT

@@ -59,14 +59,19 @@ def _value(vr: str, tag: int, planted: list[str]) -> object | None:
     return None
 
 
-def dicom(*, frames: int = 1, size: int = 64) -> Planted:
-    """An MR instance with a marked value in every non-retired text, UID, date and byte attribute of the dictionary."""
+def dicom(*, frames: int = 1, size: int = 64, document: bool = True) -> Planted:
+    """An MR instance with a marked value in every non-retired text, UID, date and byte attribute of the dictionary.
+
+    ``document``: an Encapsulated Document among them, for which a whole object is refused.
+    """
     planted: list[str] = []
     ds = Dataset()
     inside = Dataset()
     for tag, (vr, _vm, _name, retired, keyword) in sorted(DicomDictionary.items()):
         group = tag >> 16
         if retired or not keyword or keyword in _NOT_PLANTED or group in (0x0000, 0x0002, 0x7FE0, *_DESCRIBES_PIXELS):
+            continue
+        if keyword == "EncapsulatedDocument" and not document:
             continue
         if (value := _value(vr, tag, planted)) is not None:
             (inside if group in (0x0040, 0x0070, 0x300A) else ds).add(DataElement(tag, vr, value))

@@ -74,6 +74,13 @@ async def test_an_overdue_call_is_killed_and_the_next_one_served():
     assert await workers.run(_pid, None) != first
 
 
+async def test_a_call_may_have_another_time_limit(workers):
+    first = await workers.run(_pid, None)
+    with pytest.raises(TooCostly, match=r"0\.2 s"):
+        await workers.run(_hang, None, seconds=0.2)
+    assert await workers.run(_pid, None) != first
+
+
 async def test_a_cancelled_caller_leaves_no_process_working(workers):
     pid = await workers.run(_pid, None)
     task = asyncio.create_task(workers.run(_hang, None))
