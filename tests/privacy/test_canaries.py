@@ -1,7 +1,7 @@
 """No identifier passes step 3: planted in everything that can hold text, found in nothing that comes out.
 
-Outputs searched: the answer, a de-identified object included, and its headers, error bodies, the gateway's log, Triton's
-log, every byte of the database and the checkpoints, every key and value in Valkey.
+Outputs searched: the answer and its headers, a de-identified object, error bodies, the gateway's log, Triton's log, the
+database and the checkpoints byte by byte, every key and value in Valkey.
 """
 
 from __future__ import annotations
