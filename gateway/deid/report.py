@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydicom._dicom_dict import DicomDictionary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_REPEATED = {f"{first}{number:02X}" for first in ("50", "60") for number in range(0, 0x20, 2)}  # PS3.5 7.6
+_STANDARD = {f"{tag >> 16:04X}" for tag in DicomDictionary} | _REPEATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +26,8 @@ class DeidReport:
         actions: Action name (``removed``, ``emptied``, ``replaced``, ``uid``, ``private``, ``overlay``, ``metadata``,
             ...) to how many elements (for rasters: metadata segments).
         groups: Tag group in hex (``0010``) or raster segment kind (``exif``) to how many elements it lost or had
-            changed.
+            changed. ``as_json`` has ``private`` and ``unknown`` for those that are not the standard's: their numbers are
+            the sender's choice, so they could tell something, and there may be thousands.
         text_found: Kind of identifier (``name``, ``id``, ``date``, ...) to how many were taken out of free text.
         frames_looked_at: Distinct frames that the text detector saw.
         regions_masked: Text regions masked in them.
@@ -40,6 +50,22 @@ class DeidReport:
         """JSON types only."""
         return asdict(self) | {
             "methods": list(self.methods),
+            "groups": _named(self.groups),
             "masked_share": round(self.masked_share, 4),
             "seconds_text": round(self.seconds_text, 4),
         }
+
+
+def _named(groups: Mapping[str, int]) -> dict[str, int]:
+    named = Counter[str]()
+    for group, count in groups.items():
+        named[group if group in _STANDARD or not _is_tag_group(group) else _stranger(group)] += count
+    return dict(named)
+
+
+def _is_tag_group(group: str) -> bool:
+    return len(group) == len("0010") and not set(group) - set("0123456789ABCDEF")
+
+
+def _stranger(group: str) -> str:
+    return "private" if int(group, 16) & 1 else "unknown"
