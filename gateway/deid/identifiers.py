@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydicom.charset import convert_encodings
 from pydicom.valuerep import PersonName
 
+from gateway.deid.replace import words_of
+from gateway.deid.romanize import romanized
 from gateway.deid.values import dictionary_vrs, texts, vr_of
 from gateway.deid.vocabulary import fold, load_vocabulary, spelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pydicom.dataset import Dataset
 
     from gateway.deid.tables import IdentifierKind, Tables
+    from gateway.deid.values import Element
 
 _MIN_LETTERS = 3
 _MIN_OTHER = 2  # a name of two Kanji or Hangul is a whole name
@@ -67,28 +68,35 @@ class Identifiers:
         return found
 
     def _gather(self, source: Dataset, tables: Tables) -> None:
-        for tag in source.keys():  # noqa: SIM118 - iterating a Dataset itself converts every element
-            number = int(tag)
-            vr = vr_of(source.get_item(tag), dictionary_vrs(number))
+        kinds, codecs = tables.identifiers, None
+        for tag, element in source._dict.items():  # noqa: SLF001 - a Dataset converts what it hands out
+            vr = element.VR
+            if vr is None or vr == "UN" or len(vr) > 2:
+                vr = vr_of(element, dictionary_vrs(int(tag)))
             if vr == "SQ":
                 try:
-                    items = source[tag].value
+                    items: Any = source[tag].value if element.is_raw else element.value
                 except Exception:  # noqa: BLE001, S112 - unreadable: the walk removes it
                     continue
                 for item in items or ():
                     self._gather(item, tables)
-            elif vr == "PN" or number in tables.identifiers:
-                self.collect(source, number, tables.identifiers.get(number, "name"))
+            elif vr == "PN" or tag in kinds:
+                codecs = codecs or _codecs(source)
+                self._collect(element, vr or "UN", kinds.get(tag, "name"), codecs)
 
     def collect(self, source: Dataset, tag: int, kind: IdentifierKind | str) -> None:
         """Note the values of one element."""
-        try:
-            value = source[tag].value
-        except Exception:  # noqa: BLE001 - undecodable: its bytes as they are
-            for text in texts(source.get_item(tag)):
-                self._note(text, kind)
-            return
-        self.encodings.update(_codecs(source))
+        element = source.get_item(tag)
+        self._collect(element, element.VR or "UN", kind, _codecs(source))
+
+    def _collect(self, element: Element, vr: str, kind: str, codecs: list[str]) -> None:
+        self.encodings.update(codecs)
+        value: Any = element.value
+        if isinstance(value, bytes):
+            try:
+                value = words_of(element, vr, codecs)
+            except Exception:  # noqa: BLE001 - undecodable: its bytes as they are
+                value = texts(element)
         for part in value if isinstance(value, (list, tuple)) or hasattr(value, "insert") else [value]:
             self._note(part, kind)
 
@@ -124,7 +132,8 @@ class Identifiers:
             if _spaceless(word):
                 self.scripts.add(folded)
             else:
-                self.words.update(part for form in (folded, spelled(word)) for part in _LETTERS.findall(form))
+                forms = {folded, spelled(word), *romanized(word)}
+                self.words.update(part for form in forms for part in _LETTERS.findall(form))
                 if any(letter.isdigit() for letter in word):
                     self._code(word)
         for group in text.split("="):
@@ -169,9 +178,10 @@ def _spaceless(text: str) -> bool:
     return any("฀" <= letter <= "๿" or letter >= "⺀" for letter in text)
 
 
-def _codecs(dataset: Dataset) -> Iterator[str]:
-    """Python codecs of the character sets that a dataset declares, or inherits from the one that it stands in."""
-    if _CHARACTER_SET in dataset:
-        yield from convert_encodings(texts(dataset.get_item(_CHARACTER_SET)))
-    inherited = dataset.original_character_set
-    yield from [inherited] if isinstance(inherited, str) else inherited
+def _codecs(dataset: Dataset) -> list[str]:
+    """Python codecs of the text in a data set: as it was read, as it declares, or as the one that it stands in does."""
+    codecs = dataset.original_character_set
+    if not codecs and _CHARACTER_SET in dataset:
+        codecs = convert_encodings(texts(dataset.get_item(_CHARACTER_SET)))
+    codecs = codecs or dataset._parent_encoding  # noqa: SLF001 - it has no other name
+    return [codecs] if isinstance(codecs, str) else [*codecs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from pydicom import config
@@ -14,6 +15,8 @@ from gateway.errors import CallerError, GatewayError, Unreadable, UnsafeFile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SILENT = ContextVar("silent", default=False)
+
 
 @contextmanager
 def silence() -> Iterator[None]:
@@ -22,6 +25,10 @@ def silence() -> Iterator[None]:
     Value validation is off meanwhile: it would only warn. Holds for the whole process; a worker has one thread.
     Values stay bytes until somebody asks for them, so who asks a data set for values does it in here.
     """
+    if _SILENT.get():  # one fence within another, as for every frame
+        yield
+        return
+    token = _SILENT.set(True)
     log_level = logging.root.manager.disable
     validation = config.settings.reading_validation_mode
     logging.disable(logging.CRITICAL)
@@ -33,6 +40,7 @@ def silence() -> Iterator[None]:
     finally:
         config.settings.reading_validation_mode = validation
         logging.disable(log_level)
+        _SILENT.reset(token)
 
 
 @contextmanager

@@ -34,11 +34,13 @@ _ONE_VALUE = {
 }
 """Old spellings of dates and times pass, and whole numbers written as 1.0."""
 
-_GRAMMAR: dict[str, Callable[[bytes], re.Match[bytes] | None]] = {
-    # Padded like the standard asks or not; nothing in it can match twice, so the time is linear in the length.
-    vr: re.compile(rb"[ \0]*+%b[ \0]*+(?:\\[ \0]*+%b[ \0]*+)*+" % (one, one)).fullmatch
-    for vr, one in _ONE_VALUE.items()
-}
+
+def _values(one: bytes, pad: bytes) -> Callable[[bytes], re.Match[bytes] | None]:
+    """Matches any number of values. Nothing in it can match twice, so the time is linear in the length."""
+    return re.compile(rb"%b*+%b%b*+(?:\\%b*+%b%b*+)*+[ \0]*+" % (pad, one, pad, pad, one, pad)).fullmatch
+
+
+_GRAMMAR = {vr: _values(one, b" " if one == _NUMBER else rb"[ \0]") for vr, one in _ONE_VALUE.items()}
 _WORDLESS = frozenset({"SQ", *NUMBERS, *_GRAMMAR})
 """Value representations that cannot hold words: numbers, dates, times, ages, UIDs; and items, which are looked into."""
 

@@ -48,7 +48,7 @@ def converted_fits(vr: str, value: bytes) -> bool:
     values = element_.value if element_.VM > 1 else [element_.value]
     if vr in PATTERNS:
         return all(re.fullmatch(PATTERNS[vr], str(one or "").strip(" \0")) for one in values)
-    return all(isinstance(one, int | float) or one in ("", None) for one in values)
+    return all(isinstance(one, int | float) or not (one or "").strip() for one in values)
 
 
 @pytest.mark.parametrize("vr", WRITTEN)
@@ -91,6 +91,7 @@ def test_values_as_the_standard_and_real_writers_have_them_are_kept(vr, value):
         *[(vr, b"nan") for vr in ("DS", "IS")],
         *[(vr, b"Infinity") for vr in ("DS", "IS")],
         *[(vr, b"1_000") for vr in ("DS", "IS")],
+        *[(vr, b"0\0\\1") for vr in ("DS", "IS")],
         ("IS", b"1e999"),
         ("AS", b"42Y"),
         ("US", b"DOE"),
