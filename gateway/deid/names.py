@@ -7,6 +7,7 @@ beside a title, a label or a given name. An eponym stays unless a title or a giv
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from gateway.deid.patterns import Span
@@ -26,6 +27,7 @@ _COMMA = re.compile(r"[ \t]?,[ \t]?")
 _CARET = re.compile(r"[ \t]?[\^_=][ \t]?")
 _COLON = re.compile(r"[ \t]?(?:'s)?[ \t]?[:=#][ \t\r\n]{0,2}|[.]?[ \t]?[:][ \t]?")
 _AFTER_TITLE = re.compile(r"[.]?(?:[ \t]{0,2}|[ \t]?/[ \t]?)(?:\(?)")
+_JOINS = frozenset({"-", "'", "^", ","})
 _CAPITALS = frozenset({"title", "upper", "initial"})
 _ALSO_MODALITIES = frozenset({"dr", "mr", "ms", "sr", "fr", "pd", "hr", "pan", "don", "sig"})
 _AND_TITLES = frozenset({"med", "univ", "priv", "doz", "habil", "ing", "nat", "rer", "ssa", "ra", "in"})
@@ -55,6 +57,7 @@ class NameFinder:
             self._alone(tokens, hits)
         if not any(hits):
             return
+        self._strangers(folded, tokens, hits)
         self._joined(folded, tokens, hits)
         start = None
         for number, token in enumerate(tokens):
@@ -180,12 +183,14 @@ class NameFinder:
                 return
             hits[number] = True
             given = given or token.word in self._words.given
-            if (
-                token.word not in self._words.given
-                and not _hyphen(folded, token.end)
-                and not _joins_comma(folded, token.end)
-            ):
+            follows = tokens[number + 1] if number + 1 < len(tokens) else token
+            more = follows.shape == "title" and self._is_strange(follows) and self._is_strange(token)
+            if not (more or token.word in self._words.given or folded[token.end : token.end + 1] in _JOINS):
                 return
+
+    def _is_strange(self, token: Token) -> bool:
+        """No word of any kind; it may be a name."""
+        return len(token.word) > 2 and not self._words.is_word(token.word)
 
     def _continues(self, token: Token, *, given: bool, shouted: bool) -> bool:
         word = token.word
@@ -214,7 +219,8 @@ class NameFinder:
                     two.word in self._words.eponyms and following in self._words.nouns
                 )
             elif _COMMA.fullmatch(gap):
-                pair = self._given_family(two, one, shouted=shouted) and two.shape == one.shape
+                strange = self._is_strange(one) and self._is_strange(two)
+                pair = two.shape == one.shape and (strange or self._given_family(two, one, shouted=shouted))
             elif one.shape == "initial" and gap.strip() == ".":
                 pair = self._words.is_only_a_name(two.word) and two.shape != "initial"
             else:
@@ -265,6 +271,21 @@ class NameFinder:
                     for other in beside
                 )
 
+    def _strangers(self, folded: str, tokens: list[Token], hits: list[bool]) -> None:
+        """A word that is no word, with a capital, beside a name: the other part of it."""
+        for one, two in pairwise(range(len(tokens))):
+            if hits[one] == hits[two]:
+                continue
+            gap = folded[tokens[one].end : tokens[two].start]
+            other = two if hits[one] else one
+            if (
+                tokens[other].shape in {"title", "upper"}
+                and self._is_strange(tokens[other])
+                and (_NEAR.fullmatch(gap) or _COMMA.fullmatch(gap))
+                and not gap.startswith(".")
+            ):
+                hits[other] = True
+
     def _joined(self, folded: str, tokens: list[Token], hits: list[bool]) -> None:
         """Initials, particles and the genitive's s that belong to a name beside them."""
         for number in range(len(tokens) - 1, -1, -1):
@@ -307,11 +328,3 @@ def _given_after_comma(gap: str) -> bool:
 
 def _ends_sentence(gap: str, before: Token) -> bool:
     return gap.startswith(".") and len(before.word) > 2
-
-
-def _hyphen(folded: str, end: int) -> bool:
-    return folded[end : end + 1] in {"-", "'", "^"}
-
-
-def _joins_comma(folded: str, end: int) -> bool:
-    return folded[end : end + 1] == ","

@@ -7,6 +7,7 @@ Representation. The book lists itself: what is signed, printed and generated int
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom._dicom_dict import DicomDictionary
@@ -17,6 +18,7 @@ from gateway.deid.rules import (
     AccessionStandIn,
     CapAge,
     CleanText,
+    DeviceStandIn,
     Dummy,
     Empty,
     Keep,
@@ -55,6 +57,8 @@ _FIRST_OBJECT_GROUP = 0x0008  # below: command, file meta, directory (PS3.5 7.1)
 _DATES = frozenset({"DA", "DT", "TM"})
 _TEXTS = frozenset({"LO", "LT", "SH", "ST", "UC", "UT"})
 _PATIENT_NAME, _PATIENT_ID, _ACCESSION, _TIMEZONE = 0x00100010, 0x00100020, 0x00080050, 0x00080201
+_CODE_PARTS = (0x00080100, 0x00080102, 0x00080104, 0x00080119)
+"""Code Value, Coding Scheme Designator, Code Meaning, Long Code Value."""
 _UID_SHAPE = re.compile(r"[0-9.]{0,64}")
 _TIMEZONE_SHAPE = re.compile(r"|[+-](0\d|1[0-4])[0-5]\d")
 _DUMMY_WHERE_TYPE_1 = {1: "D", 2: "Z", 3: "X"}
@@ -62,7 +66,7 @@ _DUMMY_WHERE_TYPE_1 = {1: "D", 2: "Z", 3: "X"}
 
 _SAFE_PRIVATE = (
     "Kept if Table E.3.10-1 lists it under the creator that reserved its block in the same data set; its text is "
-    "cleaned. All others: " + PRIVATE.describe()
+    "kept where it is technical. All others: " + PRIVATE.describe()
 )
 _GENERAL: dict[str, Rule] = {
     "group lengths": GROUP_LENGTH,
@@ -110,6 +114,8 @@ class Rulebook:
             check: Keep(check, tables.terms, Remove("unlisted", "its value is not what it should be"))
             for _, check in tables.unlisted.values()
         }
+        self._retained = frozenset(tag for tag, decision in self._decisions.items() if decision.option)
+        self._code_parts = {tag: self._of_code(tag) for tag in _CODE_PARTS}
         self._made: dict[tuple[int, str, int], Rule] = {}
         self._own: dict[int, Rule] = {}
         for own in policy.rules:
@@ -145,6 +151,8 @@ class Rulebook:
             return UNKNOWN
         if vr is None and tag not in self._decisions:
             return CONTRADICTION
+        if tag in _CODE_PARTS and vr is not None and parent in self._retained:
+            return self._code_parts[tag]
         key = (tag, vr or known[0], self._types.of(tag, iod, parent))
         if (made := self._made.get(key)) is None:
             made = self._made[key] = self._make(*key, contradictory=vr is None)
@@ -186,7 +194,9 @@ class Rulebook:
             return Keep("", frozenset(), loss, _TIMEZONE_SHAPE)
         if vr == "SQ":
             return _RECURSE
-        return CleanText(loss) if vr in _TEXTS or vr == "AE" else loss
+        if vr == "AE":
+            return DeviceStandIn()
+        return CleanText(loss) if vr in _TEXTS else loss
 
     def _kept(self, tag: int, vr: str, loss: Rule) -> Rule:
         if vr in _DATES:
@@ -210,6 +220,8 @@ class Rulebook:
         loss = self._unlisted_loss(tag, kind)
         otherwise = CleanText(loss) if vr in _TEXTS and self._policy.text == "clean" else loss
         if (kept := self._tables.keep.get(tag)) is not None:
+            if kept.check == "never":
+                return loss
             if kept.check in {"text", "device"}:
                 return KeepTechnical(1 if kept.check == "device" else 0, otherwise)
             return Keep("", self._tables.terms, otherwise, kept.pattern)
@@ -227,6 +239,13 @@ class Rulebook:
         if action == "uid":
             return _UID
         return _RECURSE if action == "recurse" else otherwise
+
+    def _of_code(self, tag: int) -> Rule:
+        """For a code in a sequence that an option keeps: a site's own codes are a description, and cleaned as one."""
+        rule = self._unlisted(tag, dictionary_vrs(tag)[0], 1)
+        if isinstance(rule, (Keep, KeepTechnical)):
+            return replace(rule, otherwise=CleanText(rule.otherwise))
+        return CleanText(rule)
 
     def _unlisted_loss(self, tag: int, kind: int) -> Rule:
         """How an attribute that the table does not list is lost: the object stays valid where its type asks for it."""

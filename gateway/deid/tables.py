@@ -29,7 +29,7 @@ BasicCode: TypeAlias = Literal["X", "Z", "D", "U", "X/Z", "X/D", "Z/D", "X/Z/D",
 OptionCode: TypeAlias = Literal["", "K", "C"]
 UnlistedAction: TypeAlias = Literal["keep", "remove", "recurse", "uid"]
 Check: TypeAlias = Literal["", "number", "term", "length"]
-KeepCheck: TypeAlias = Literal["any", "pattern", "text", "device"]
+KeepCheck: TypeAlias = Literal["any", "pattern", "text", "device", "never"]
 IdentifierKind: TypeAlias = Literal["id", "date", "text", "place", "device"]
 
 
