@@ -1,8 +1,9 @@
 """Step 3 of 7: content items of structured reports and their like, by the name of the concept (PS3.15 E.3.4).
 
 A content item says what it is about by a code, and holds its value in one of a few attributes (PS3.3 C.17.3). Table
-E.3.4-1 gives an action to some of those codes. A text under any other code is cleaned, a name in any other is replaced,
-and a date goes the way of the policy's dates.
+E.3.4-1 gives an action to some of those codes; without the Clean Structured Content Option its Basic Profile column
+makes the dummy that Table E.1-1 asks for in the place of the content. With the option, a text under any other code is
+cleaned, a name is replaced, and a date goes the way of the policy's dates.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from pydicom.dataelem import DataElement
 
 from gateway.deid.options import CLEAN_CONTENT, FULL_DATES, MODIFIED_DATES, decide
-from gateway.deid.rules import CleanText, Dummy, Keep, KeepDate, NewUid, Remove, Retain, Rule, ShiftDate
+from gateway.deid.rules import CapNumber, CleanText, Dummy, Keep, KeepDate, NewUid, Remove, Retain, Rule, ShiftDate
 from gateway.deid.values import texts
 from gateway.ingest.vr import TAGS
 
@@ -28,12 +29,15 @@ CONTENT_SEQUENCES = frozenset({0x0040A730, 0x00400440, 0x00400441, 0x00400555, 0
 """Content, Protocol Context, Content Item Modifier, Acquisition Context, Specimen Preparation Step Content Item and
 Waveform Annotation Sequence."""
 
-_CONCEPT_NAME, _CODE_VALUE, _SCHEME = 0x0040A043, 0x00080100, 0x00080102
-_DATETIME, _DATE, _TIME, _PERSON, _UID, _TEXT, _UNFORMATTED = (
-    0x0040A120, 0x0040A121, 0x0040A122, 0x0040A123, 0x0040A124, 0x0040A160, 0x00700006,
+MEASURED_VALUE = 0x0040A300
+_CONCEPT_NAME, _UNITS, _CODE_VALUE, _SCHEME = 0x0040A043, 0x004008EA, 0x00080100, 0x00080102
+_DATETIME, _DATE, _TIME, _PERSON, _UID, _TEXT, _UNFORMATTED, _NUMBER = (
+    0x0040A120, 0x0040A121, 0x0040A122, 0x0040A123, 0x0040A124, 0x0040A160, 0x00700006, 0x0040A30A,
 )  # fmt: skip
 _DATES, _TEXTS = (_DATETIME, _DATE, _TIME), (_TEXT, _UNFORMATTED)
 
+_SUBJECT_AGE = ("121033", "DCM")
+_UNITS_A_YEAR = {"mo": 12, "wk": 52, "d": 366}
 _LOSS = Dummy()
 _KEEP_UID = Keep("", frozenset(), NewUid(), re.compile(r"[0-9.]{0,64}"))
 DROPPED = Remove("removed", "a content item whose concept Table E.3.4-1 removes")
@@ -44,20 +48,18 @@ class ContentItems:
     """What to do with content items under one policy.
 
     Attributes:
-        on: Whether the policy has the Clean Structured Content Option.
+        age_cap: Highest age in years that is stated as it is.
         by_concept: Code and scheme to the rules of the item's value; None: the item goes.
         others: The rules for every other concept.
     """
 
-    on: bool
+    age_cap: int
     by_concept: dict[tuple[str, str], Mapping[int, Rule] | None] = field(default_factory=dict)
     others: Mapping[int, Rule] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Iterable[ContentRow], options: Collection[str]) -> ContentItems:
+    def of(cls, rows: Iterable[ContentRow], options: Collection[str], age_cap: int) -> ContentItems:
         """Those of a policy's options."""
-        if CLEAN_CONTENT not in options:
-            return cls(on=False)
         date_rule: Rule = _LOSS
         if MODIFIED_DATES in options:
             date_rule = ShiftDate(_LOSS)
@@ -65,14 +67,26 @@ class ContentItems:
             date_rule = KeepDate(_LOSS)
         cleaned: dict[int, Rule] = {_PERSON: _LOSS, **dict.fromkeys(_DATES, date_rule)}
         cleaned |= dict.fromkeys(_TEXTS, CleanText(_LOSS))
-        items = cls(on=True, others=cleaned)
+        items = cls(age_cap, others=cleaned if CLEAN_CONTENT in options else {})
         for row in rows:
-            items.by_concept[row.code, row.scheme] = _rules(decide(row, options).code, cleaned)
+            code = decide(row, options).code
+            if CLEAN_CONTENT not in options and code in ("C", "K"):
+                if row.basic != "X":
+                    continue  # an option about dates or UIDs: the attributes' own rules are for it
+                code = row.basic
+            items.by_concept[row.code, row.scheme] = _rules(code, cleaned)
         return items
 
     def rules(self, elements: Elements) -> Mapping[int, Rule] | None:
         """The rules for an item's value, before the rule book's; None if the item is to go."""
-        return self.by_concept.get(_concept(elements), self.others)
+        concept = _code(elements, _CONCEPT_NAME)
+        rules = self.by_concept.get(concept, self.others)
+        if concept == _SUBJECT_AGE and rules is not None:
+            measured = elements.get(TAGS[MEASURED_VALUE])
+            items = measured.value if isinstance(measured, DataElement) else None
+            unit, _ = _code(items[0]._dict, _UNITS) if items else ("", "")  # noqa: SLF001 - nothing is converted
+            return {**rules, _NUMBER: CapNumber(self.age_cap * _UNITS_A_YEAR.get(unit, 1), _LOSS)}
+        return rules
 
 
 def _rules(code: str, cleaned: Mapping[int, Rule]) -> Mapping[int, Rule] | None:
@@ -87,8 +101,9 @@ def _rules(code: str, cleaned: Mapping[int, Rule]) -> Mapping[int, Rule] | None:
     return {**dict.fromkeys((*_TEXTS, *_DATES, _PERSON), _LOSS), _UID: NewUid()}
 
 
-def _concept(elements: Elements) -> tuple[str, str]:
-    names = elements.get(TAGS[_CONCEPT_NAME])
+def _code(elements: Elements, sequence: int) -> tuple[str, str]:
+    """Code Value and Coding Scheme Designator of the first item of a sequence of codes."""
+    names = elements.get(TAGS[sequence])
     if not isinstance(names, DataElement) or not names.value:
         return "", ""
     item = names.value[0]

@@ -14,7 +14,7 @@ from pydicom.dataelem import DataElement
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
-from gateway.deid.content import CONTENT_SEQUENCES, DROPPED
+from gateway.deid.content import CONTENT_SEQUENCES, DROPPED, MEASURED_VALUE
 from gateway.deid.private import creator_of
 from gateway.deid.rulebook import PRIVATE
 from gateway.deid.rules import Recurse, Remove
@@ -134,7 +134,7 @@ class HeaderWalk:
                 place = self.places.place(tag, element, self._iod, parent)
             _, vr, rule, sequence = place
             if sequence:
-                self._sequence(source, element, target)
+                self._sequence(source, element, target, overrides)
                 instance.encodings = [own] if isinstance(own, str) else own
                 continue
             if overrides is not None:
@@ -151,17 +151,19 @@ class HeaderWalk:
             source._parent_encoding, own,  # noqa: SLF001 - see above
         )  # fmt: skip
 
-    def _sequence(self, source: Dataset, element: Element, target: Elements) -> None:
+    def _sequence(
+        self, source: Dataset, element: Element, target: Elements, above: Mapping[int, Rule] | None = None
+    ) -> None:
         tag = element.tag
         try:
             value = element.value if isinstance(element, DataElement) else source[tag].value
         except Exception:  # noqa: BLE001 - whatever makes a sequence unreadable, its bytes do not go on
             self.changes.append((_UNREADABLE, tag))
             return
-        items = self.content.on and tag in CONTENT_SEQUENCES
+        items = tag in CONTENT_SEQUENCES
         cleaned = []
         for item in value or ():
-            overrides = None
+            overrides = above if tag == MEASURED_VALUE else None
             if items:
                 overrides = self.content.rules(item._dict)  # noqa: SLF001 - see above
                 if overrides is None:

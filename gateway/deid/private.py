@@ -14,7 +14,8 @@ from pydicom.tag import BaseTag
 
 from gateway.deid.options import RETAIN_UIDS
 from gateway.deid.replace import raw_like
-from gateway.deid.rules import CapAge, CleanText, Keep, NewUid, Recurse, Remove, Rule
+from gateway.deid.rules import CapAge, Keep, NewUid, Recurse, Remove, Rule
+from gateway.deid.technical import KeepTechnical
 from gateway.deid.values import texts
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.ingest.vr import Elements
 
 _FIRST_BLOCK, _LAST_BLOCK = 0x10, 0xFF
-_TEXTS = frozenset({"LO", "LT", "SH", "ST", "UC", "UT"})
+_TEXTS = frozenset({"CS", "LO", "LT", "SH", "ST", "UC", "UT"})
 _CHECKS: dict[str, Check] = {"DS": "number", "IS": "number"}
 _BYTES_EACH = {"AT": 4, "FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8}
 _UNSAFE = Remove("private", "opaque bytes, or a Value Representation other than the table's")
@@ -48,10 +49,9 @@ class SafePrivate:
         removed = Remove("private")
         self._rules: dict[str, Rule] = {
             "AS": CapAge(policy.age_cap, removed),
-            "CS": CleanText(removed),
             "SQ": Recurse(),
             "UI": NewUid(),
-            **dict.fromkeys(_TEXTS, CleanText(removed)),
+            **dict.fromkeys(_TEXTS, KeepTechnical(1, removed)),
             **{vr: Keep(check, tables.terms, removed) for vr, check in _CHECKS.items()},
             **dict.fromkeys(_BYTES_EACH, Keep("", tables.terms, removed)),
         }

@@ -10,7 +10,7 @@ from gateway.deid.header import HeaderWalk, Places
 from gateway.deid.identifiers import Identifiers
 from gateway.deid.image import Pseudonyms
 from gateway.deid.instance import Instance
-from gateway.deid.options import SAFE_PRIVATE, temporal_information
+from gateway.deid.options import RETAIN_UIDS, SAFE_PRIVATE, temporal_information
 from gateway.deid.private import SafePrivate
 from gateway.deid.residue import survivors
 from gateway.deid.rulebook import Rulebook
@@ -58,7 +58,7 @@ class HeaderProfile:
         self._tables = tables
         self._key = key
         self._places = Places(self.rulebook)
-        self._content = ContentItems.of(tables.content, policy.options)
+        self._content = ContentItems.of(tables.content, policy.options, policy.age_cap)
         self._private = SafePrivate(tables, policy) if SAFE_PRIVATE in policy.options else None
         self._text = FreeText()
 
@@ -97,12 +97,11 @@ class HeaderProfile:
         target.file_meta = file_meta(getattr(source, "file_meta", None), target, stand_ins)
         if left := survivors(target, known, self._tables):
             raise NotSanitizable(f"An identifier of the header is still found in {_tags(left)} after de-identification")
-        pseudonyms = Pseudonyms(
-            patient=patient if self._policy.patient == "pseudonym" else None,
-            study=_text(target, _STUDY_UID) or None,
-            series=_text(target, _SERIES_UID) or None,
-            instance=_text(target, _INSTANCE_UID) or None,
-        )
+        # UIDs that the policy keeps are no stand-ins: they stay in the object, and are repeated nowhere.
+        uids = (None, None, None)
+        if RETAIN_UIDS not in self._policy.options:
+            uids = tuple(_text(target, tag) or None for tag in (_STUDY_UID, _SERIES_UID, _INSTANCE_UID))
+        pseudonyms = Pseudonyms(patient if self._policy.patient == "pseudonym" else None, *uids)
         return CleanHeader(target, pseudonyms, walk.actions, walk.groups, dict(instance.found))
 
 

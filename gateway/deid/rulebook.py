@@ -115,6 +115,7 @@ class Rulebook:
             for _, check in tables.unlisted.values()
         }
         self._retained = frozenset(tag for tag, decision in self._decisions.items() if decision.option)
+        self._describes = options.CLEAN_DESCRIPTORS in self.options
         self._code_parts = {tag: self._of_code(tag) for tag in _CODE_PARTS}
         self._made: dict[tuple[int, str, int], Rule] = {}
         self._own: dict[int, Rule] = {}
@@ -151,7 +152,7 @@ class Rulebook:
             return UNKNOWN
         if vr is None and tag not in self._decisions:
             return CONTRADICTION
-        if tag in _CODE_PARTS and vr is not None and parent in self._retained:
+        if tag in _CODE_PARTS and vr is not None and (self._describes or parent in self._retained):
             return self._code_parts[tag]
         key = (tag, vr or known[0], self._types.of(tag, iod, parent))
         if (made := self._made.get(key)) is None:

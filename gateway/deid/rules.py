@@ -214,6 +214,23 @@ class AccessionStandIn(Rule):
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceStandIn(Rule):
+    """C for an AE title: another title, the same for the same device."""
+
+    action: str = "replaced"
+    code: str = "C"
+
+    @override
+    def describe(self) -> str:
+        return "Replaced by a stand-in, a keyed hash of the title: what one device sent stays together."
+
+    @override
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
+        titles = [instance.stand_ins.device(title) for title in texts(element)]
+        return with_ascii(element, vr, "\\".join(titles)) if any(titles) else element
+
+
+@dataclass(frozen=True, slots=True)
 class KeepDate(Rule):
     """K for dates and times: kept if they are ones."""
 
@@ -280,6 +297,28 @@ class CapAge(Rule):
             return self.otherwise.apply(element, vr, instance)
         capped = [part and (f"{self.cap + 1:03}Y" if _years(part) > self.cap else part) for part in parts]
         return element if capped == parts else with_ascii(element, vr, "\\".join(capped))
+
+
+@dataclass(frozen=True, slots=True)
+class CapNumber(Rule):
+    """K for an age that is written as a number."""
+
+    most: int
+    otherwise: Rule
+    action: str = "kept"
+    code: str = "K"
+
+    @override
+    def describe(self) -> str:
+        return f"Kept up to {self.most}; above, {self.most + 1} is stated and means that or more."
+
+    @override
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
+        try:
+            above = [float(part) > self.most for part in texts(element) if part]
+        except ValueError:
+            return self.otherwise.apply(element, vr, instance)
+        return with_ascii(element, vr, str(self.most + 1)) if any(above) else element
 
 
 _PER_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}

@@ -31,12 +31,14 @@ class StandIns:
     _patient_key: bytes = field(repr=False)
     _accession_key: bytes = field(repr=False)
     _shift_key: bytes = field(repr=False)
+    _device_key: bytes = field(repr=False)
 
     @classmethod
     def of(cls, key: bytes, tenant: str) -> StandIns:
         """Derive a tenant's keys from the installation's."""
         tenant_key = _expand(key, b"tenant", tenant.encode())
-        return cls(*(_expand(tenant_key, purpose) for purpose in (b"uid", b"patient", b"accession", b"date shift")))
+        purposes = (b"uid", b"patient", b"accession", b"date shift", b"device")
+        return cls(*(_expand(tenant_key, purpose) for purpose in purposes))
 
     def uid(self, original: str) -> str:
         """A UID of the form ``2.25.`` and a 128-bit number (PS3.5 B.2); one of the standard's own is kept as it is.
@@ -59,6 +61,11 @@ class StandIns:
         """16 characters, which is what SH can hold, for an Accession Number; none for none."""
         number = number.strip(" \0")
         return base64.b32encode(_expand(self._accession_key, number.encode())[:10]).decode() if number else ""
+
+    def device(self, title: str) -> str:
+        """An AE title of 16 characters for one that may name its place; none for none."""
+        title = title.strip(" \0")
+        return base64.b32encode(_expand(self._device_key, title.encode())[:10]).decode() if title else ""
 
     def days(self, patient_id: str, issuer: str, least: int, most: int) -> int:
         """How many days a patient's dates move back: ``least`` to ``most``, each as likely as the others."""
