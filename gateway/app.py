@@ -17,12 +17,15 @@ from gateway import __version__
 from gateway.admission.access import AccessPolicy
 from gateway.admission.api_key import ApiKeys
 from gateway.admission.authenticate import Authenticator
+from gateway.admission.bearer import BearerTokens
 from gateway.admission.failures import FailureLimit
+from gateway.admission.jwks import RemoteKeys
 from gateway.admission.key_store import KeyStore
 from gateway.admission.keys import KeyMaker
 from gateway.admission.limiter import Limiter
 from gateway.admission.plans import Plans
-from gateway.api import admin_audit, admin_keys, deidentify, docs, health, models, predict, problems
+from gateway.admission.revocations import RevokedTokens
+from gateway.api import admin_audit, admin_keys, admin_tokens, deidentify, docs, health, models, predict, problems
 from gateway.api.admission import AdmissionMiddleware, Gate
 from gateway.api.bounds import InflightBytes
 from gateway.api.context import ContextMiddleware
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
 DESCRIPTION = "A hardened gateway between hospitals and their image models: admit, de-identify, infer, prove."
 PREDICT, DEIDENTIFY = "POST /v1/predict", "POST /v1/deidentify"
 JSON_BODY_BYTES = 64 * 2**10
-ROUTES = (predict, deidentify, models, health, admin_keys, admin_audit, docs)
+ROUTES = (predict, deidentify, models, health, admin_keys, admin_tokens, admin_audit, docs)
 
 
 def create_app(settings: Settings | None = None, *, inference: InferenceClient | None = None) -> FastAPI:
@@ -69,9 +72,12 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
     configure_logging(settings.log)
     access = AccessPolicy.load(settings.admission.access_policy, docs=settings.http.docs)
     plans = Plans.load(settings.admission.plans_policy)
+    for issuer in access.issuers.values():
+        if issuer.plan not in plans:
+            raise ValueError(f"{settings.admission.access_policy}: issuers.{issuer.name}: no such plan: {issuer.plan}")
     catalog = ModelCatalog.load(settings.models.policy, settings.models.repository)
     deid_policies = DeidPolicies.load(settings.deid, access.scopes)
-    services = _services(settings, plans, catalog, deid_policies, inference)
+    services = _services(settings, access, plans, catalog, deid_policies, inference)
     recorder = services.recorder
     pipeline = Pipeline(
         catalog=catalog,
@@ -86,7 +92,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
     http = settings.http
     gate = Gate(
         policy=access,
-        authenticator=Authenticator([services.api_keys], FailureLimit()),
+        authenticator=Authenticator([services.api_keys, services.tokens], FailureLimit()),
         limiter=services.limiter,
         denials=services.denials,
         inflight=InflightBytes(http.max_inflight_bytes, http.max_body_bytes),
@@ -125,6 +131,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         catalog=catalog,
         deid_policies=deid_policies,
         keys=services.key_store,
+        revoked_tokens=services.revoked_tokens,
         access=access,
         plans=plans,
         health=services,
@@ -159,15 +166,19 @@ def check_routes(app: FastAPI, access: AccessPolicy) -> None:
         )
 
 
-def _services(
+def _services(  # noqa: PLR0917 - each is another kind of thing
     settings: Settings,
+    access: AccessPolicy,
     plans: Plans,
     catalog: ModelCatalog,
     deid_policies: DeidPolicies,
     inference: InferenceClient | None,
 ) -> Services:
     engine = create_engine(settings.database)
-    maker = KeyMaker(settings.admission.key_pepper.get_secret_value().encode())
+    pepper = settings.admission.key_pepper.get_secret_value().encode()
+    maker = KeyMaker(pepper)
+    revoked_tokens = RevokedTokens(engine, cache_seconds=settings.admission.key_cache_seconds)
+    issuers = [(issuer, RemoteKeys(issuer.jwks, issuer.algorithms)) for issuer in access.issuers.values()]
     key_store = KeyStore(engine, maker)
     recorder = Recorder(engine, settings.audit)
     return Services(
@@ -180,6 +191,8 @@ def _services(
         ),
         key_store=key_store,
         api_keys=ApiKeys(key_store, maker, cache_seconds=settings.admission.key_cache_seconds),
+        tokens=BearerTokens(issuers, access, revoked_tokens, pepper),
+        revoked_tokens=revoked_tokens,
         catalog=catalog,
         deid_policies=deid_policies,
         workers=Workers(settings.ingest),

@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from gateway.admission.api_key import ApiKeys
+    from gateway.admission.bearer import BearerTokens
     from gateway.admission.key_store import KeyStore
     from gateway.admission.limiter import Limiter
+    from gateway.admission.revocations import RevokedTokens
     from gateway.audit.denials import DenialCounter
     from gateway.audit.recorder import Recorder
     from gateway.catalog import ModelCatalog
@@ -65,6 +67,8 @@ class Services:
     limiter: Limiter
     key_store: KeyStore
     api_keys: ApiKeys
+    tokens: BearerTokens
+    revoked_tokens: RevokedTokens
     catalog: ModelCatalog
     deid_policies: DeidPolicies
     workers: Workers
@@ -99,6 +103,7 @@ class Services:
             "inference": self.inference.close,
             "limiter": self.limiter.close,
             "keys": self.api_keys.close,
+            "issuers": self.tokens.close,
             "audit": self.recorder.close,
             "database": self.engine.dispose,
         }

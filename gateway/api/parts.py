@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.admission.access import AccessPolicy
     from gateway.admission.key_store import KeyStore
     from gateway.admission.plans import Plans
+    from gateway.admission.revocations import RevokedTokens
     from gateway.api.admission import Gate
     from gateway.audit.reader import AuditReader
     from gateway.audit.recorder import Recorder
@@ -52,6 +53,7 @@ class Parts:
     catalog: ModelCatalog
     deid_policies: DeidPolicies
     keys: KeyStore
+    revoked_tokens: RevokedTokens
     access: AccessPolicy
     plans: Plans
     health: Health
