@@ -98,10 +98,12 @@ class HeaderProfile:
         if left := survivors(target, known, self._tables):
             raise NotSanitizable(f"An identifier of the header is still found in {_tags(left)} after de-identification")
         # UIDs that the policy keeps are no stand-ins: they stay in the object, and are repeated nowhere.
-        uids = (None, None, None)
-        if RETAIN_UIDS not in self._policy.options:
-            uids = tuple(_text(target, tag) or None for tag in (_STUDY_UID, _SERIES_UID, _INSTANCE_UID))
-        pseudonyms = Pseudonyms(patient if self._policy.patient == "pseudonym" else None, *uids)
+        kept = RETAIN_UIDS in self._policy.options
+        study, series, instance_uid = (
+            None if kept else _text(target, tag) or None for tag in (_STUDY_UID, _SERIES_UID, _INSTANCE_UID)
+        )
+        named = patient if self._policy.patient == "pseudonym" else None
+        pseudonyms = Pseudonyms(named, study, series, instance_uid)
         return CleanHeader(target, pseudonyms, walk.actions, walk.groups, dict(instance.found))
 
 
