@@ -59,6 +59,7 @@ class Identifiers:
     codes: set[str] = field(default_factory=set, repr=False)
     phrases: dict[str, set[tuple[str, ...]]] = field(default_factory=dict, repr=False)
     terms: frozenset[str] = field(default=frozenset(), repr=False)
+    _seen: set[tuple[object, ...]] = field(default_factory=set, repr=False)
 
     @classmethod
     def of(cls, dataset: Dataset, tables: Tables) -> Identifiers:
@@ -90,13 +91,19 @@ class Identifiers:
         self._collect(element, element.VR or "UN", kind, _codecs(source))
 
     def _collect(self, element: Element, vr: str, kind: str, codecs: list[str]) -> None:
-        self.encodings.update(codecs)
         value: Any = element.value
         if isinstance(value, bytes):
+            key = (kind, value, *codecs)
+            if not value or key in self._seen:  # the same people and numbers stand in many items
+                return
+            self._seen.add(key)
+            self.encodings.update(codecs)
             try:
                 value = words_of(element, vr, codecs)
             except Exception:  # noqa: BLE001 - undecodable: its bytes as they are
                 value = texts(element)
+        else:
+            self.encodings.update(codecs)
         for part in value if isinstance(value, (list, tuple)) or hasattr(value, "insert") else [value]:
             self._note(part, kind)
 
@@ -175,7 +182,7 @@ class Identifiers:
 
 def _spaceless(text: str) -> bool:
     """Whether a text is written in a script without spaces between words (Kana, Kanji, Hangul, Thai)."""
-    return any("฀" <= letter <= "๿" or letter >= "⺀" for letter in text)
+    return not text.isascii() and any("฀" <= letter <= "๿" or letter >= "⺀" for letter in text)
 
 
 def _codecs(dataset: Dataset) -> list[str]:

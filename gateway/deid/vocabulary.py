@@ -44,6 +44,8 @@ def fold(text: str) -> str:
 
 def spelled(text: str) -> str:
     """The same with ``ue`` for ``ü`` and the like: as names are written where the character set has no umlauts."""
+    if text.isascii():
+        return text.lower()
     return fold(unicodedata.normalize("NFC", text).lower().translate(_SPELLED))
 
 

@@ -76,7 +76,17 @@ class ObjectCleaner:
         stored = found.pixels
         if stored is None:
             return CleanPixels(None, MaskedFrames(()))
-        done = self._masker.mask(
+        done = self._look(found, stored) if self._policy.look else MaskedFrames(())
+        if done.regions:
+            raise NotSanitizable("The pixels hold text, and masking it in stored values is not possible for this object")
+        source = stored.source
+        # The writer ends encapsulated pixels itself.
+        data = source.value[: -len(_DELIMITER)] if source.syntax.encapsulated else source.value
+        value = PixelValue((data,), source.vr, source.syntax.encapsulated, stored.element.tag)
+        return CleanPixels(value, done, complete=self._policy.look)
+
+    def _look(self, found: IdentifiableObject, stored: StoredPixels) -> MaskedFrames:
+        return self._masker.mask(
             IdentifiableImage(
                 media_type=found.media_type,
                 dataset=None,
@@ -86,13 +96,6 @@ class ObjectCleaner:
                 render=lambda number: _show(stored, number),
             )
         )
-        if done.regions:
-            raise NotSanitizable("The pixels hold text, and masking it in stored values is not possible for this object")
-        source = stored.source
-        # The writer ends encapsulated pixels itself.
-        data = source.value[: -len(_DELIMITER)] if source.syntax.encapsulated else source.value
-        value = PixelValue((data,), source.vr, source.syntax.encapsulated, stored.element.tag)
-        return CleanPixels(value, done, complete=self._policy.look)
 
     def raster(self, raster: RasterPixels) -> CleanRaster:
         """Of a JPEG or PNG."""
