@@ -103,7 +103,7 @@ OBJECT: dict[str, Any] = {
         "Deidentification-Pseudonyms": _FIELD
         | {"description": "Stand-ins of patient, study, series and instance, as far as the object has them: likewise"},
         "Content-Digest": _FIELD | {"description": "SHA-256 of the body (RFC 9530)"},
-        "Content-Disposition": _FIELD | {"description": "A file name made from the new SOP Instance UID"},
+        "Content-Disposition": _FIELD | {"description": "A file name made from the digest"},
     },
     "content": {
         **dict.fromkeys(("application/dicom", "image/jpeg", "image/png"), _BINARY),

@@ -26,8 +26,8 @@ class DeidReport:
         actions: Action name (``removed``, ``emptied``, ``replaced``, ``uid``, ``private``, ``overlay``, ``metadata``,
             ...) to how many elements (for rasters: metadata segments).
         groups: Tag group in hex (``0010``) or raster segment kind (``exif``) to how many elements it lost or had
-            changed. ``as_json`` has ``private`` and ``unknown`` for those that are not the standard's: their numbers are
-            the sender's choice, so they could tell something, and there may be thousands.
+            changed. ``as_json`` has ``private`` and ``unknown`` for those that are not the standard's: their numbers
+            are the sender's choice, so they could tell something, and there may be thousands.
         text_found: Kind of identifier (``name``, ``id``, ``date``, ...) to how many were taken out of free text.
         frames_looked_at: Distinct frames that the text detector saw.
         regions_masked: Text regions masked in them.

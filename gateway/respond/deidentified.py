@@ -76,16 +76,16 @@ def respond_object(done: SanitizedObject, *, multipart: bool, max_bytes: int) ->
         headers |= {"Content-Type": content_type, "Content-Digest": digest(sha256_content.digest())}
     else:
         pieces = (done.data,)
-        headers |= _fields(done) | {REPORT: dictionary(said), "Content-Digest": digest(sha256.digest())}
+        headers |= _fields(done, sha256) | {REPORT: dictionary(said), "Content-Digest": digest(sha256.digest())}
         if stand_ins := dictionary(asdict(done.pseudonyms)):
             headers[PSEUDONYMS] = stand_ins
     return ObjectAnswer(pieces, headers, sha256.hexdigest())
 
 
-def _fields(done: SanitizedObject) -> dict[str, str]:
+def _fields(done: SanitizedObject, sha256: hashlib._Hash) -> dict[str, str]:
     """Of the object, wherever it stands. Its name is made here: the sender's often was the patient's."""
     media_type = str(done.media_type)
-    name = f"{done.pseudonyms.instance or 'deidentified'}.{_EXTENSIONS[media_type]}"
+    name = f"{sha256.hexdigest()[:16]}.{_EXTENSIONS[media_type]}"
     return {"Content-Type": media_type, "Content-Disposition": f'attachment; filename="{name}"'}
 
 
@@ -97,7 +97,7 @@ def _related(done: SanitizedObject, said: dict[str, Any], sha256: hashlib._Hash)
         "pseudonyms": asdict(done.pseudonyms),
         "object": {"media_type": str(done.media_type), "bytes": len(done.data), "sha256": sha256.hexdigest()},
     }
-    root = _fields(done) | {"Content-Digest": digest(sha256.digest())}
+    root = _fields(done, sha256) | {"Content-Digest": digest(sha256.digest())}
     text = json.dumps(report, ensure_ascii=True, separators=(",", ":")).encode()
     pieces = (
         _part_head(boundary, root),

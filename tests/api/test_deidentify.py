@@ -57,7 +57,6 @@ def test_an_object_comes_back_in_its_own_media_type(caller, media_type):
         before, after = Image.open(io.BytesIO(body)), Image.open(io.BytesIO(response.content))
         assert (Image.MIME[after.format], after.size) == (response.headers["content-type"], before.size)
         assert not after.getexif()
-        assert response.headers["content-disposition"].startswith('attachment; filename="deidentified.')
 
 
 def test_a_dicom_object_says_what_was_done_to_it(caller):
@@ -74,7 +73,8 @@ def test_a_dicom_object_says_what_was_done_to_it(caller):
         "series": found.SeriesInstanceUID,
         "instance": found.SOPInstanceUID,
     }
-    assert response.headers["content-disposition"] == f'attachment; filename="{found.SOPInstanceUID}.dcm"'
+    name = f"{hashlib.sha256(response.content).hexdigest()[:16]}.dcm"
+    assert response.headers["content-disposition"] == f'attachment; filename="{name}"'
     codes = [item.CodeValue for item in found.DeidentificationMethodCodeSequence]
     methods = " ".join(f'"{code}"' for code in codes)
     assert f"methods=({methods})" in response.headers["deidentification-report"]

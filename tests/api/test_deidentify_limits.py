@@ -33,7 +33,7 @@ def _offer_another(folder: Path) -> tuple[Path, Path]:
     other = own.read_text().replace("name: basic", "name: other", 1).replace("patient: pseudonym", "patient: empty", 1)
     (folder / "deid" / "other.yaml").write_text(other)
     access = yaml.safe_load((SHIPPED / "access.yaml").read_text())
-    access["scopes"]["deidentify:other"] = "For tests"
+    access["scopes"] |= {"deidentify:other": "For tests", "deidentify:internal-qa": "For tests"}
     (folder / "access.yaml").write_text(yaml.safe_dump(access))
     return folder / "access.yaml", own
 
@@ -190,6 +190,43 @@ def test_a_policy_needs_its_scope(small):
         for unheard in ("research.yaml", "../access", "WIDER", "unheard-of"):
             assert_problem(_under(client, unheard), 422, "invalid-parameter")
     assert finished_like(small, {"problem": "invalid-parameter"})["deidentification"] == {}
+
+
+def test_uids_that_a_policy_keeps_stand_in_the_object_alone(small):
+    with small.client(small.key("deidentify", "deidentify:internal-qa")) as client:
+        response = _under(client, "internal-qa")
+        parts = client.post(
+            ROUTE,
+            params={"policy": "internal-qa"},
+            content=objects.mr(),
+            headers=DICOM | {"Accept": "multipart/related"},
+        )
+    assert response.status_code == 200, response.text
+    before, after = objects.read(objects.mr()), objects.read(response.content)
+    assert after.SOPInstanceUID == before.SOPInstanceUID
+    heads = str(response.headers.raw)
+    for uid in (before.SOPInstanceUID, before.SeriesInstanceUID, before.StudyInstanceUID):
+        assert uid not in heads
+    assert response.headers["deidentification-pseudonyms"] == f'patient="{after.PatientID}"'
+    _, _, said = objects.parts_of(parts.headers, parts.content)
+    assert said["pseudonyms"] == {"patient": after.PatientID, "study": None, "series": None, "instance": None}
+
+
+def test_every_shipped_policy_that_is_on_offer_works(small):
+    offered = [scope for scope in small.app.state.parts.access.scopes if scope.startswith("deidentify:")]
+    assert {"deidentify:research", "deidentify:safe-harbor", "deidentify:longitudinal"} <= set(offered)
+    digests = set()
+    with small.client(small.key("deidentify", *offered)) as client:
+        for scope in offered:
+            policy = scope.partition(":")[2]
+            for body in (objects.mr(), objects.report()):
+                response = client.post(ROUTE, params={"policy": policy}, content=body, headers=DICOM)
+                assert response.status_code == 200, (policy, response.text)
+                found = objects.read(response.content)
+                assert found.PatientIdentityRemoved == "YES"
+                assert [needle for needle in objects.NEEDLES[:3] if needle in response.content] == []
+            digests.add(response.headers["deidentification-report"].split(", ")[1])
+    assert len(digests) == len(offered)
 
 
 def test_a_policy_is_decided_before_the_body_is_read(small):

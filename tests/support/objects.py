@@ -45,7 +45,7 @@ def _named(sop_class: str, modality: str) -> Dataset:
     dataset.PatientBirthDate, dataset.PatientSex = "19480203", "F"
     dataset.StudyDate, dataset.StudyTime = "20190514", "101500"
     dataset.AccessionNumber, dataset.StudyID, dataset.ReferringPhysicianName = "A7714423", "7714423", NAME
-    dataset.StudyDescription = f"Head {NAME}"
+    dataset.StudyDescription = f"Knee {NAME}"
     return dataset
 
 
