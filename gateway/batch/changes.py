@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gateway.batch.preview import PRIVATE, UNKNOWN
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from gateway.batch.preview import Change, Hidden, Place
+
+_STRANGERS = {PRIVATE: "private", UNKNOWN: "unknown"}
 
 
 @dataclass(slots=True)
@@ -62,7 +66,7 @@ class Line:
     @property
     def tag(self) -> str:
         """As people write it: ``(0040,A730) (0040,A160)``."""
-        return " ".join(f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in self.place)
+        return " ".join(_STRANGERS.get(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in self.place)
 
     def as_json(self) -> dict[str, Any]:
         """JSON types only."""

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from gateway.deid.values import Element
 
 Place: TypeAlias = tuple[int, ...]
-"""The tags from the outermost sequence to the attribute; items are not told apart."""
+"""The tags from the outermost sequence to the attribute; items are not told apart. A number that is not the standard's
+is the sender's choice and could itself tell something: ``PRIVATE`` or ``UNKNOWN`` stands for it."""
+
+PRIVATE, UNKNOWN = -1, -2
 
 _KINDS = {
     **dict.fromkeys(("AE", "LO", "LT", "SH", "ST", "UC", "UT"), "text"),
@@ -65,7 +68,7 @@ class Change:
 
     Attributes:
         place: Where it stands.
-        name: The standard's name of it; ``private`` for a private one.
+        name: The standard's name of it.
         vr: Its VR.
         action: ``removed``, ``emptied``, ``uid``, ``replaced``, ``kept`` or ``added``.
         before: Its value before.
@@ -108,8 +111,9 @@ def _changes(before: Dataset, after: Dataset, place: Place) -> Iterator[Change]:
         element = old if old is not None else new
         assert element is not None
         vr = vr_of(element, dictionary_vrs(tag)) or "UN"
-        here = (*place, int(tag))
-        yield Change(here, _name(tag), vr, _action(old, new, vr), _hidden(old, vr), _hidden(new, vr))
+        shown, name = _shown(int(tag))
+        here = (*place, shown)
+        yield Change(here, name, vr, _action(old, new, vr), _hidden(old, vr), _hidden(new, vr))
         if vr == "SQ" and old is not None and new is not None:
             for old_item, new_item in zip(before[tag].value, after[tag].value, strict=False):
                 yield from _changes(old_item, new_item, here)
@@ -145,10 +149,11 @@ def _hidden(element: Element | None, vr: str) -> Hidden:
     return Hidden(kind, len(values) if kind in _COUNTED else sum(map(len, values)))
 
 
-def _name(tag: int) -> str:
+def _shown(tag: int) -> tuple[int, str]:
+    """What stands for a tag, and its name."""
     if tag & 0x10000:
-        return "private"
+        return PRIVATE, "private"
     try:
-        return dictionary_description(tag)
+        return tag, dictionary_description(tag)
     except KeyError:
-        return "not in the dictionary"
+        return UNKNOWN, "not in the dictionary"

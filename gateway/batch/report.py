@@ -22,6 +22,7 @@ class Totals:
         skipped: Skipped inputs by theirs.
         actions: Elements by action, over all outputs, those of earlier runs included.
         groups: Elements lost or changed by tag group, likewise.
+        text_found: Identifiers taken out of free text by kind, likewise.
         frames_looked_at: Distinct frames that the text detector saw, likewise.
         regions_masked: Text regions masked in them, likewise.
         bytes_in: Of what was done now and before.
@@ -33,6 +34,7 @@ class Totals:
     skipped: Counter[str] = field(default_factory=Counter)
     actions: Counter[str] = field(default_factory=Counter)
     groups: Counter[str] = field(default_factory=Counter)
+    text_found: Counter[str] = field(default_factory=Counter)
     frames_looked_at: int = 0
     regions_masked: int = 0
     bytes_in: int = 0
@@ -52,6 +54,7 @@ class Totals:
         """Count what was done to one input."""
         self.actions.update(report["actions"])
         self.groups.update(report["groups"])
+        self.text_found.update(report["text_found"])
         self.frames_looked_at += report["frames_looked_at"]
         self.regions_masked += report["regions_masked"]
         self.bytes_in += bytes_in
@@ -70,6 +73,7 @@ class Totals:
             "skipped_by_reason": _sorted(self.skipped),
             "actions": _sorted(self.actions),
             "groups": _sorted(self.groups),
+            "text_found": _sorted(self.text_found),
             "frames_looked_at": self.frames_looked_at,
             "regions_masked": self.regions_masked,
             "bytes_in": self.bytes_in,

@@ -16,6 +16,7 @@ from gateway.batch.journal import Terms
 from gateway.batch.marks import Marks
 from gateway.cli.errors import explain_settings
 from gateway.deid.engine import DeidEngine
+from gateway.deid.policy import load_policy
 from gateway.embedded.errors import StackError
 from gateway.embedded.secrets import ensure_secret
 from gateway.embedded.state import StateFolder
@@ -80,9 +81,9 @@ def make_plan(
     """
     try:
         settings, ingest = DeidSettings(), IngestSettings()
-        deid = DeidSettings(
-            key=SecretStr(_key(key_file, settings, state, say)), policy=find_policy(policy, settings.policy)
-        )
+        file = find_policy(policy, settings.policy)
+        load_policy(file)  # a bad one is complained of before a key is made
+        deid = DeidSettings(key=SecretStr(_key(key_file, settings, state, say)), policy=file)
         engine = DeidEngine.load(deid.policy, deid.key.get_secret_value().encode())
     except (ValidationError, OSError) as error:
         raise CannotStart(explain_settings(error)) from None

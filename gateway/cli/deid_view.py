@@ -96,14 +96,13 @@ def summary(console: Console, totals: Totals, seconds: float) -> None:
     for status, says in _STATUSES.items():
         if count := totals.statuses[status]:
             reasons = {"failed": totals.problems, "skipped": totals.skipped}.get(status, Counter[str]())
-            why = ", ".join(f"{reason} {number}" for reason, number in sorted(reasons.items()))
+            why = _listed(reasons)
             style = "bold red" if status == "failed" else ""
             table.add_row(Text(str(count), style), Text(f"{says} ({why})" if why else says, style))
     if totals.actions:
-        each = ", ".join(
-            f"{action} {count}" for action, count in sorted(totals.actions.items(), key=lambda pair: -pair[1])
-        )
-        table.add_row(str(sum(totals.actions.values())), f"attributes changed ({each})")
+        table.add_row(str(totals.actions.total()), f"attributes changed ({_listed(totals.actions)})")
+    if totals.text_found:
+        table.add_row(str(totals.text_found.total()), f"identifiers found in free text ({_listed(totals.text_found)})")
     if totals.frames_looked_at:
         table.add_row(str(totals.regions_masked), f"text regions masked in {totals.frames_looked_at} frames")
     console.print(table)
@@ -120,7 +119,7 @@ def failures(console: Console, outcomes: Iterable[Outcome]) -> None:
     """The first failed inputs with their paths: for the operator's eyes, so only to a terminal."""
     failed = sorted((each for each in outcomes if each.status == "failed"), key=lambda each: each.shown)
     for each in failed[:_SHOWN]:
-        path = each.shown.encode("utf-8", "replace").decode()
+        path = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in each.shown)
         console.print(f"[red]✗[/red] {escape(path)}\n  {escape(each.reason)}", highlight=False, soft_wrap=True)
     if len(failed) > _SHOWN:
         console.print(f"  and {len(failed) - _SHOWN} more")
@@ -142,6 +141,10 @@ def changes(console: Console, lines: Iterable[Line]) -> None:
         "Values are hidden: kind and length in characters; of numbers, bytes and sequence items their count.",
         style="dim",
     )
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.most_common())
 
 
 def _bytes(count: int) -> str:
