@@ -13,6 +13,7 @@ PY := .venv/bin/python
 UV := .venv/bin/uv
 CORDON := .venv/bin/cordon
 TRITON_REQUIREMENTS := gateway/embedded/triton-requirements
+PEERS_REQUIREMENTS := benchmarks/deid_corpus/peers-requirements
 
 .PHONY: help
 help: ## This list
@@ -56,9 +57,14 @@ triton-requirements: .venv/.installed ## Write the model server's requirements a
 	$(UV) pip compile --quiet --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		$(TRITON_REQUIREMENTS).in -o $(TRITON_REQUIREMENTS).txt
 
+.PHONY: peers-requirements
+peers-requirements: .venv/.installed ## Write the requirements of the benchmark's peers anew, with hashes
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		$(PEERS_REQUIREMENTS).in -o $(PEERS_REQUIREMENTS).txt
+
 .PHONY: clean
-clean: ## Remove both environments and the local state (keys and audit log included)
-	rm -rf .venv .triton .cordon
+clean: ## Remove the environments and the local state (keys and audit log included)
+	rm -rf .venv .triton .peers .cordon
 
 # What a virtual environment needs of the machine, said before anything is made.
 define check-python

@@ -1,32 +1,29 @@
-"""De-identification benchmark: the gateway's own engine, as an adapter."""
+"""De-identification benchmark: the gateway's own engine, as an adapter. File in, file out, as ``cordon deid`` does."""
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import TYPE_CHECKING, Self
 
 import yaml
 
-from benchmarks.deid_corpus.output import Output
+from benchmarks.deid_corpus.codes import CODES
+from benchmarks.deid_corpus.output import Output, frames_of, read_output
 from gateway.deid.engine import DeidEngine
-from gateway.errors import GatewayError, NoPixels
-from gateway.ingest.decode import decode
-from gateway.ingest.frames import FrameSelection
-from gateway.ingest.image import IdentifiableImage
-from gateway.ingest.part10 import read_file
-from gateway.ingest.upload import MediaType, Upload
+from gateway.errors import GatewayError
+from gateway.ingest.decode import decode_object
+from gateway.ingest.upload import Upload
 from gateway.settings import IngestSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from benchmarks.deid_corpus.corpus import Instance
-    from gateway.deid.image import SanitizedImage
-    from gateway.ingest.image import DisplayFrame
 
 KEY = b"a key of this benchmark, no secret"
 TENANT = "benchmark"
-_PIXELS = 0x7FE00010
+PIXEL_OPTIONS = {"113101", "113102"}
+DATES = {"least_days": 365, "most_days": 1460}
 
 
 class Ours:
@@ -38,67 +35,49 @@ class Ours:
         self._engine = engine
         self._pixels = pixels
         self._limits = IngestSettings()
-        self._all = FrameSelection()
 
     @classmethod
-    def load(cls, policy: Path, scratch: Path, *, pixels: bool) -> Self:
+    def load(cls, policy: Path, scratch: Path, *, pixels: bool, options: Iterable[str] | None = None) -> Self:
         """The engine with a policy as it is, or with the look for text switched off.
 
         Args:
             policy: One of ``policies/deid/``.
             scratch: Folder for the changed policy.
             pixels: Look for burned-in text.
+            options: Names out of CODES to put in the place of the policy's own.
         """
+        document = yaml.safe_load(policy.read_text("utf-8"))
+        if options is not None:
+            codes = {CODES[option] for option in options} | (PIXEL_OPTIONS & set(document["options"]))
+            document["options"] = sorted(codes)
+            document.pop("dates", None)
+            if CODES["dates"] in codes:
+                document["dates"] = DATES
         if not pixels:
-            document = yaml.safe_load(policy.read_text("utf-8"))
             document["pixels"]["look"] = False
-            document["options"] = [code for code in document["options"] if code != "113101"]
-            policy = scratch / "header-only.yaml"
+            document["visible_features"] = "accept"
+            document["options"] = [code for code in document["options"] if code not in PIXEL_OPTIONS]
+        if not pixels or options is not None:
+            # Beside the policy's own files, which it may name.
+            policy = scratch / policy.name
             policy.write_text(yaml.safe_dump(document), "utf-8")
         return cls(DeidEngine.load(policy, KEY), pixels=pixels)
 
     def deidentify(self, instance: Instance) -> Output:
         """One instance. A refusal is the name of the error, and where it came from none of ours, that too."""
-        before: list[DisplayFrame] | None = [] if self._pixels and instance.has_image else None
+        before = frames_of(instance.data) if self._pixels and instance.has_image else None
         try:
-            image = self.read(instance.data)
-            if before is not None:
-                before = [frame.copy() for _, frame in image.frames()]
-            done = self._engine.deidentify(image, tenant=TENANT)
+            data = self.file(instance.data)
         except GatewayError as error:
             return Output(None, f"{type(error).__name__}: {error.detail}", before)
         except Exception as error:  # noqa: BLE001 - a crash is a result too, and its text may hold values
             return Output(None, f"crash: {type(error).__name__}", before)
-        return Output(done.dataset, "", before, list(done.frames) if before is not None else None)
+        return read_output(data, before)
 
-    def read(self, data: bytes) -> IdentifiableImage:
-        """As the gateway reads; objects without an image are read too, with no frames."""
-        try:
-            return decode(Upload(data), self._all, self._limits)
-        except NoPixels:
-            return self.header(data)
+    def file(self, data: bytes) -> bytes:
+        """File to file.
 
-    def header(self, data: bytes) -> IdentifiableImage:
-        """The header alone: no frame is decoded."""
-        dataset = read_file(data, self._limits).dataset
-        return IdentifiableImage(MediaType.DICOM, dataset, (), 0, None, _no_frame)
-
-    def file(self, data: bytes, pixels: bytes | None) -> bytes:
-        """Bytes to bytes, header only, for the clock. The pixels go through untouched.
-
-        Args:
-            data: The file.
-            pixels: Its Pixel Data element, encoded; what other tools read and write without looking at it.
+        Raises:
+            GatewayError: It is refused.
         """
-        done: SanitizedImage = self._engine.deidentify(self.header(data), tenant=TENANT)
-        assert done.dataset is not None
-        buffer = BytesIO()
-        if pixels is not None:
-            done.dataset.add_new(_PIXELS, "OW", pixels)
-            done.dataset[_PIXELS].is_undefined_length = done.dataset.file_meta.TransferSyntaxUID.is_encapsulated
-        done.dataset.save_as(buffer, enforce_file_format=True)
-        return buffer.getvalue()
-
-
-def _no_frame(_number: int) -> DisplayFrame:
-    raise NoPixels
+        return self._engine.deidentify_object(decode_object(Upload(data), self._limits), tenant=TENANT).data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from benchmarks.deid_corpus.paths import Path, Step
+from benchmarks.deid_corpus.paths import Path, Step, concept_of, find
 from benchmarks.deid_corpus.people import dice
 from benchmarks.deid_corpus.tables import rows
 from benchmarks.deid_corpus.values import Value, make
@@ -29,6 +29,8 @@ OPTIONAL, STRAY, PRIVATE = 0.75, 0.3, 0.4
 """Share of Type 3 attributes, of attributes that belong elsewhere, and of private creators that an instance has."""
 REQUIRED = ("SharedFunctional", "PerFrameFunctional", "ContentSequence", "SegmentSequence")
 """Beginnings of the names of sequences that are never left out."""
+CONTENT = (0x0040A730, 0x00400555)
+"""Content Sequence and Acquisition Context Sequence: their items have concept names."""
 _SEGMENT = re.compile(r"(\w+?)(?:([@*])(\w+))?")
 
 
@@ -109,6 +111,7 @@ def header(scene: Scene, frames: int) -> tuple[Dataset, list[Fact]]:
                 decided[root] = always or chance.random() < share
             if decided[root]:
                 facts.extend(_place(dataset, row, scene, frames))
+    facts = [_by_concept(dataset, fact) for fact in facts]
     facts.extend(_private(dataset, scene))
     dataset.SOPClassUID = scene.kind["sop_class"]
     facts.extend(_file_meta(dataset, scene, chance.random() < STRAY))
@@ -143,6 +146,16 @@ def _place(dataset: Dataset, row: dict[str, str], scene: Scene, frames: int) -> 
             made.keep,
             above,
         )
+
+
+def _by_concept(dataset: Dataset, fact: Fact) -> Fact:
+    """Content items are named by their concept, not by their number."""
+    path: list[Step] = []
+    for step in fact.path:
+        element = find(dataset, (*path, step)) if step.tag in CONTENT else None
+        concept = concept_of(element.value[step.item]) if element is not None and step.item is not None else None
+        path.append(replace(step, concept=concept))
+    return replace(fact, path=tuple(path))
 
 
 def _parents(dataset: Dataset, segments: list[str], frames: int) -> list[tuple[Dataset, Path, int]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from benchmarks.deid_corpus.build import Fact
+    from benchmarks.deid_corpus.codes import OptionSet
     from benchmarks.deid_corpus.people import Patient
     from benchmarks.deid_corpus.pixels import Line
 
@@ -41,7 +42,8 @@ class Instance:
         facts: Every element placed in it.
         lines: Burned-in text.
         has_image: There is an image in it.
-        identifiers: Strings that may be found nowhere in the output, at least four characters and no common words.
+        identifiers: Strings that may be found nowhere in the output, at least four characters and no common words, by
+            the option that keeps them: empty, ``institution`` or ``device``.
     """
 
     name: str
@@ -51,7 +53,13 @@ class Instance:
     facts: tuple[Fact, ...] = field(repr=False)
     lines: tuple[Line, ...] = field(repr=False)
     has_image: bool
-    identifiers: tuple[str, ...] = field(repr=False)
+    identifiers: dict[str, tuple[str, ...]] = field(repr=False)
+
+    def forbidden(self, options: OptionSet) -> tuple[str, ...]:
+        """Strings that may be found nowhere in the output under some options."""
+        return tuple(
+            text for kept_by, texts in self.identifiers.items() if kept_by not in options.options for text in texts
+        )
 
 
 def corpus(
@@ -114,11 +122,15 @@ def _bytes(dataset: Dataset, scene: Scene) -> bytes:
     return buffer.getvalue()
 
 
-def _identifiers(scene: Scene) -> tuple[str, ...]:
+def _identifiers(scene: Scene) -> dict[str, tuple[str, ...]]:
     who = scene.patient
     people = [scene.person(role)[0] for role in ("referring", "technician", "reading", "performing", "verifying")]
     names = [] if who.common_words else [who.family, who.given, *who.script]
     parts = [*(part for name in (who.former_name, who.mother) for part in name.split("^")[:1]), *names]
     numbers = [who.id, who.other_id, who.phone, who.email, who.address, scene.identifier("accession")]
-    places = [scene.place(role) for role in ("institution", "address", "station")]
-    return tuple(sorted({text for text in (*people, *parts, *numbers, *places) if len(text) > 3 or not text.isascii()}))
+    institution = [scene.place("institution"), scene.place("address")]
+    said = {"": [*people, *parts, *numbers], "institution": institution, "device": [scene.place("station")]}
+    return {
+        kept_by: tuple(sorted({text for text in texts if len(text) > 3 or not text.isascii()}))
+        for kept_by, texts in said.items()
+    }

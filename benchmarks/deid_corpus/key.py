@@ -1,24 +1,23 @@
 """De-identification benchmark: the answer key. What has to become of every element, in the ten action types of MIDI-B.
 
 The types are those of the Medical Image De-Identification Benchmark (arXiv 2507.23608). What they ask for follows
-PS3.15 Annex E: ``data/key.csv`` holds, for the attributes that the corpus uses, the action code of the Basic Profile
-and of the options (Table E.1-1, edition 2026d), written for this benchmark alone.
+PS3.15 Annex E; see codes.py.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
+from benchmarks.deid_corpus.codes import CONTRADICTION, attribute_rows, judged
 from benchmarks.deid_corpus.paths import Path, Step, show
-from benchmarks.deid_corpus.tables import rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.deid_corpus.build import Fact
+    from benchmarks.deid_corpus.codes import OptionSet
     from benchmarks.deid_corpus.corpus import Instance
 
 
@@ -39,40 +38,6 @@ class ActionType(StrEnum):
 
 REMOVES = {ActionType.TEXT_REMOVED, ActionType.DATE_SHIFTED, ActionType.UID_CHANGED, ActionType.PIXELS_HIDDEN}
 """The others keep."""
-
-OPTIONS = (
-    "dates",
-    "descriptors",
-    "characteristics",
-    "device",
-    "institution",
-    "structured",
-    "graphics",
-    "uids",
-    "private",
-)
-"""Names of the options: the columns of key.csv, Retain UIDs, and Retain Safe Private."""
-
-
-@dataclass(frozen=True, slots=True)
-class OptionSet:
-    """A profile as declared: Basic with options (PS3.15 E.3)."""
-
-    name: str
-    options: frozenset[str] = frozenset()
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """``basic`` or ``basic+dates+descriptors``.
-
-        Raises:
-            ValueError: Names what is no option.
-        """
-        first, *options = text.split("+")
-        unknown = [option for option in options if option not in OPTIONS]
-        if first != "basic" or unknown:
-            raise ValueError(f"{text}: must be basic, and after it options out of {', '.join(OPTIONS)}")
-        return cls(text, frozenset(options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +79,11 @@ class Action:
 
 
 PATIENT_ID = (Step(0x00100020),)
-IDENTITY_REMOVED, TEMPORAL = (Step(0x00120062),), (Step(0x00280303),)
+IDENTITY_REMOVED, TEMPORAL, METHODS = (Step(0x00120062),), (Step(0x00280303),), (Step(0x00120064),)
 _CATEGORIES = {"uid": "uid", "date": "date", "dt": "date", "time": "time", "person": "name", "patient": "patient",
                "place": "place", "id": "id", "text": "text", "bytes": "bytes"}  # fmt: skip
 
+_DEVICES = {"station", "ae", "machine"}
 _SPOKEN = {"text", "person", "patient", "place", "id", "date", "time", "dt", "bytes"}
 
 
@@ -128,8 +94,8 @@ def actions(instance: Instance, options: OptionSet) -> Iterator[Action]:
     kind = ActionType.TEXT_RETAINED
     # What a conformant output says of itself: PS3.15 E.1.1 and E.3.6.
     yield Action(kind, IDENTITY_REMOVED, "stamp", "", ("YES",), whole=True)
-    state = "MODIFIED" if "dates" in options.options else "REMOVED"
-    yield Action(kind, TEMPORAL, "stamp", "", (state,), whole=True)
+    yield Action(kind, METHODS, "stamp", "", ("\\".join(options.methods),), whole=True)
+    yield Action(kind, TEMPORAL, "stamp", "", (options.temporal,), whole=True)
 
 
 def pixel_actions(instance: Instance) -> Iterator[Action]:
@@ -140,25 +106,9 @@ def pixel_actions(instance: Instance) -> Iterator[Action]:
         yield Action(ActionType.PIXELS_RETAINED, (), "pixels")
 
 
-@cache
-def _table() -> dict[str, dict[str, str]]:
-    return {row["keyword"]: row for row in rows("key")}
-
-
-def code(keyword: str, vr: str, options: OptionSet) -> str:
-    """The action code of an attribute; empty if the standard's table does not list it; ``?`` if options contradict."""
-    row = _table().get(keyword)
-    if row is None or not row["basic"]:
-        return ""
-    if vr == "UI" and "uids" in options.options:
-        return "K"
-    said = {row[option] for option in options.options if row.get(option)}
-    return "?" if len(said) > 1 else said.pop() if said else row["basic"]
-
-
 def _of_fact(fact: Fact, options: OptionSet) -> Iterator[Action]:
     family = fact.maker.partition(":")[0]
-    row = _table().get(fact.keyword)
+    row = attribute_rows().get(fact.keyword)
     category = row["category"] if row else _CATEGORIES.get(family, "technical")
     if family == "free" or not fact.text:
         return
@@ -168,22 +118,26 @@ def _of_fact(fact: Fact, options: OptionSet) -> Iterator[Action]:
         if not kept:
             yield Action(ActionType.TEXT_REMOVED, fact.path, category, fact.text, (fact.text,), absent=True)
             return
-        asked, loose = "K", False
+        # A text on the list of safe attributes is kept, but not with a name in it.
+        asked, loose = CONTRADICTION if fact.phi else "K", False
     else:
-        asked = code(fact.keyword, fact.vr, options)
-        # What stands in a sequence that may be removed or replaced may go with it; what identifies must.
-        loose = any(code(keyword, "SQ", options) not in ("", "K", "C") for keyword in fact.above)
-    yield from _of_code(asked, loose, category, fact)
-    if fact.path == PATIENT_ID:
+        asked, loose = judged(fact, options)
+    if asked == "K" and fact.vr == "AS" and int(fact.text[:3]) > options.age_cap:
+        # Safe Harbor lets ages above 89 be stated as one class only, 90 or older (45 CFR 164.514(b)(2)(i)(C)).
+        capped = f"{options.age_cap + 1:03d}Y"
+        yield Action(ActionType.TEXT_RETAINED, fact.path, category, fact.text, (capped,), whole=True)
+        return
+    yield from _of_code(asked, loose, category, fact, _identifying(fact, options))
+    if fact.path == PATIENT_ID and options.linked:
         yield Action(ActionType.PATID_CONSISTENT, fact.path, category, fact.text)
 
 
-def _of_code(asked: str, loose: bool, category: str, fact: Fact) -> Iterator[Action]:
+def _of_code(asked: str, loose: bool, category: str, fact: Fact, phi: tuple[str, ...]) -> Iterator[Action]:
     dated = fact.vr in ("DA", "DT")
     spoken = fact.maker.partition(":")[0] in _SPOKEN
-    if asked == "?" or (not asked and spoken):
+    if asked == CONTRADICTION or (not asked and spoken):
         # Not in the standard's table, or options contradict: what identifies must go; the rest may.
-        yield from _planted(fact, category)
+        yield from _planted(fact, category, phi)
         if fact.type == "1" and not loose and not asked:
             yield Action(ActionType.TEXT_NOTNULL, fact.path, category, fact.text)
     elif asked in ("", "K"):
@@ -194,7 +148,7 @@ def _of_code(asked: str, loose: bool, category: str, fact: Fact) -> Iterator[Act
         yield Action(ActionType.UID_CHANGED, fact.path, category, fact.text, optional=loose or asked != "U")
         yield Action(ActionType.UID_CONSISTENT, fact.path, category, fact.text, optional=loose or asked != "U")
     elif asked == "C":
-        yield from _cleaned(fact, category, loose)
+        yield from _cleaned(fact, category, loose, phi)
     else:
         # One of X, Z, D, or a choice by the attribute's type. A filled value is asked for only where D is possible.
         filled, present = "D" in asked, "Z" in asked or "D" in asked
@@ -208,18 +162,26 @@ def _of_code(asked: str, loose: bool, category: str, fact: Fact) -> Iterator[Act
             yield Action(ActionType.TAG_RETAINED, fact.path, category, fact.text)
 
 
-def _planted(fact: Fact, category: str) -> Iterator[Action]:
-    for phi in fact.phi:
-        yield Action(ActionType.TEXT_REMOVED, fact.path, category, fact.text, (phi,))
+def _identifying(fact: Fact, options: OptionSet) -> tuple[str, ...]:
+    """What of the planted strings identifies: not a place or a device whose identity an option retains."""
+    family, _, role = fact.maker.partition(":")
+    kept_by = "device" if role in _DEVICES else "institution"
+    return () if family == "place" and kept_by in options.options else fact.phi
 
 
-def _cleaned(fact: Fact, category: str, loose: bool) -> Iterator[Action]:
+def _planted(fact: Fact, category: str, phi: tuple[str, ...]) -> Iterator[Action]:
+    for text in phi:
+        yield Action(ActionType.TEXT_REMOVED, fact.path, category, fact.text, (text,))
+
+
+def _cleaned(fact: Fact, category: str, loose: bool, phi: tuple[str, ...]) -> Iterator[Action]:
     if fact.vr in ("DA", "DT"):
         yield Action(ActionType.DATE_SHIFTED, fact.path, category, fact.text, ("shifted",), optional=loose)
     elif fact.vr == "TM":
         if not loose:
             yield Action(ActionType.TEXT_NOTNULL, fact.path, category, fact.text)
     else:
-        yield from _planted(fact, category)
-        if fact.keep and not loose:
+        yield from _planted(fact, category, phi)
+        # A comment on an overlay may go with its overlay, which Clean Graphics may take away (PS3.15 E.3.3).
+        if fact.keep and not loose and not fact.keyword.startswith("60xx"):
             yield Action(ActionType.TEXT_RETAINED, fact.path, category, fact.text, fact.keep)

@@ -12,16 +12,16 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 
 from benchmarks.deid_corpus.key import ActionType, actions
 from benchmarks.deid_corpus.output import Output
 from benchmarks.deid_corpus.paths import find, parent_of
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
+    from benchmarks.deid_corpus.codes import OptionSet
     from benchmarks.deid_corpus.corpus import Instance
-    from benchmarks.deid_corpus.key import Action, OptionSet
+    from benchmarks.deid_corpus.key import Action
     from benchmarks.deid_corpus.paths import Path
 
 DUMMIES = {
@@ -49,8 +49,15 @@ def oracle(instance: Instance, options: OptionSet) -> Output:
     if "PixelData" in dataset:
         del dataset.PixelData
     dataset.PatientIdentityRemoved = "YES"
-    dataset.LongitudinalTemporalInformationModified = "MODIFIED" if "dates" in options.options else "REMOVED"
+    dataset.LongitudinalTemporalInformationModified = options.temporal
+    dataset.DeidentificationMethodCodeSequence = [_method(code) for code in options.methods]
     return Output(dataset)
+
+
+def _method(code: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, "DCM", "stated"
+    return item
 
 
 def _answer(dataset: Dataset, path: Path, asked: list[Action], patient: int) -> None:

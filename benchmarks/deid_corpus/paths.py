@@ -21,16 +21,19 @@ class Step:
         tag: The element; of a private one, the group and the low byte of the element: its block may be renumbered.
         item: The item, from 0, if the path goes on inside a sequence.
         creator: Private creator, which must be reserved in the same dataset (PS3.5 §7.8.1).
+        concept: Concept name code of a content item: it is found by this, since items before it may be removed.
     """
 
     tag: int
     item: int | None = None
     creator: str | None = None
+    concept: str | None = None
 
     def __str__(self) -> str:
         element = f"xx{self.tag & 0xFF:02X}" if self.creator else f"{self.tag & 0xFFFF:04X}"
         private = f' "{self.creator}"' if self.creator else ""
-        return f"({self.tag >> 16:04X},{element}{private})" + ("" if self.item is None else f"[{self.item}]")
+        item = "" if self.item is None else f"[{self.concept or self.item}]"
+        return f"({self.tag >> 16:04X},{element}{private}){item}"
 
 
 Path: TypeAlias = tuple[Step, ...]
@@ -53,20 +56,37 @@ def find(dataset: Dataset, path: Path) -> DataElement | None:
             return None
         element = parent[tag]
         if number + 1 < len(path):
-            items = element.value
-            if step.item is None or not isinstance(items, Sequence) or len(items) <= step.item:
+            item = _item(element, step)
+            if item is None:
                 return None
-            dataset = items[step.item]
+            dataset = item
     return element
+
+
+def _item(element: DataElement, step: Step) -> Dataset | None:
+    """The item that a step goes into."""
+    items = element.value
+    if step.item is None or not isinstance(items, Sequence):
+        return None
+    if step.concept is None:
+        return items[step.item] if step.item < len(items) else None
+    return next((item for item in items if concept_of(item) == step.concept), None)
+
+
+def concept_of(item: Dataset) -> str | None:
+    """Code value of the concept name of a content item."""
+    names = item.get("ConceptNameCodeSequence")
+    return str(names[0].get("CodeValue")) if names else None
 
 
 def parent_of(dataset: Dataset, path: Path) -> Dataset | None:
     """The dataset that holds, or would hold, the last element of a path."""
     for step in path[:-1]:
         element = find(dataset, (step,))
-        if element is None or step.item is None or not isinstance(element.value, Sequence):
+        item = None if element is None else _item(element, step)
+        if item is None:
             return None
-        dataset = element.value[step.item]
+        dataset = item
     if path[-1].tag >> 16 == 2:
         meta: Dataset = dataset.file_meta
         return meta

@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydicom import dcmread
-
-from benchmarks.deid_corpus.output import Output
+from benchmarks.deid_corpus.output import Output, frames_of, read_output
 
 if TYPE_CHECKING:
     from benchmarks.deid_corpus.corpus import Instance
 
 NAMES = ("dicognito", "dicom-anonymizer", "deid")
 RUNNER = Path(__file__).with_name("peer_runner.py")
-PIXELS = 0x7FE00010
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +56,11 @@ class Folder:
         return answer
 
     def output(self, tool: str, instance: Instance, *, pixels: bool) -> Output:
-        """What a tool made of one instance; the frames are the stored values."""
+        """What a tool made of one instance."""
         file = self.root / tool / instance.name
         before = None
         if pixels and instance.has_image:
-            before = _frames(self.source / instance.name)
+            before = frames_of(instance.data)
         if not file.exists():
             return Output(None, "missing", before)
-        try:
-            dataset = dcmread(file)
-            after = _frames(file) if before is not None else None
-            dataset.pop(PIXELS, None)
-            dataset.decode()
-        except Exception as error:  # noqa: BLE001 - an output that cannot be read is a result
-            return Output(None, f"unreadable: {type(error).__name__}", before)
-        return Output(dataset, "", before, after)
-
-
-def _frames(file: Path) -> list[Any]:
-    dataset = dcmread(file)
-    array = dataset.pixel_array
-    return list(array) if int(dataset.get("NumberOfFrames", 1)) > 1 else [array]
+        return read_output(file.read_bytes(), before)

@@ -112,15 +112,20 @@ def _anatomy(roll: np.random.Generator, side: int) -> npt.NDArray[np.float64]:
 
 def _write(grey: npt.NDArray[np.float64], scene: Scene, frame: int) -> list[Line]:
     who, lines = scene.patient, []
-    font = ImageFont.load_default(size=15)
     texts = (f"{who.family} {who.given}"[:26], f"ID {who.id}", f"{scene.moment('study'):%d.%m.%Y %H:%M}")
     for row, text in enumerate(texts):
-        left, top, right, bottom = (int(edge) for edge in font.getbbox(text))
-        canvas = Image.new("L", (right - left, bottom - top), 0)
-        ImageDraw.Draw(canvas).text((-left, -top), text, font=font, fill=255)
         x, y = (6, 8 + 22 * row) if row < 2 else (6, grey.shape[0] - 26)
-        strokes = np.asarray(canvas) > 127
-        box = (x, y, x + strokes.shape[1], y + strokes.shape[0])
-        grey[box[1] : box[3], box[0] : box[2]][strokes] = 1.0
-        lines.append(Line(frame, box, strokes))
+        strokes = write_line(grey, text, x, y)
+        lines.append(Line(frame, (x, y, x + strokes.shape[1], y + strokes.shape[0]), strokes))
     return lines
+
+
+def write_line(grey: npt.NDArray[np.float64], text: str, x: int, y: int) -> npt.NDArray[np.bool_]:
+    """Write white text into a picture of 0 to 1, and say where its strokes are within its box."""
+    font = ImageFont.load_default(size=15)
+    left, top, right, bottom = (int(edge) for edge in font.getbbox(text))
+    canvas = Image.new("L", (right - left, bottom - top), 0)
+    ImageDraw.Draw(canvas).text((-left, -top), text, font=font, fill=255)
+    strokes = np.asarray(canvas) > 127
+    grey[y : y + strokes.shape[0], x : x + strokes.shape[1]][strokes] = 1.0
+    return strokes

@@ -28,6 +28,16 @@ def by_type(scores: dict[str, Score]) -> str:
     return "\n".join(lines)
 
 
+def by_set(scores: dict[str, Score]) -> str:
+    """One row a set of options: removed and kept apart, all, leaks and refusals."""
+    kept = set(ActionType) - REMOVES
+    lines = [_row("options", ["removed (-)", "kept (+)", "all", "with an identifier", "refused"], "")]
+    for name, score in scores.items():
+        shares = [_share(score, kinds) for kinds in (set(REMOVES), kept, set(ActionType))]
+        lines.append(_row(name, [*shares, str(len(score.leaks)), str(score.refused.total())]))
+    return "\n".join(lines)
+
+
 def failures(score: Score, limit: int | None = 20) -> str:
     """What was not done, alike ones together, most first; None for all."""
     counts = Counter(_described(failure) for failure in score.failures if failure.found != "refused")

@@ -10,12 +10,15 @@ from math import isclose
 from typing import TYPE_CHECKING
 
 from benchmarks.deid_corpus.build import as_text
-from benchmarks.deid_corpus.key import ActionType, OptionSet, actions, pixel_actions
+from benchmarks.deid_corpus.key import METHODS, ActionType, actions, pixel_actions
 from benchmarks.deid_corpus.leaks import leaks
 from benchmarks.deid_corpus.paths import find
 from benchmarks.deid_corpus.visible import hidden, retained
 
 if TYPE_CHECKING:
+    from pydicom.dataelem import DataElement
+
+    from benchmarks.deid_corpus.codes import OptionSet
     from benchmarks.deid_corpus.corpus import Instance
     from benchmarks.deid_corpus.key import Action
     from benchmarks.deid_corpus.output import Output
@@ -91,7 +94,9 @@ class Scorer:
             for action in asked:
                 self._settle(instance, action, "refused")
             return
-        self.score.leaks += [(instance.name, where) for where in leaks(output.dataset, instance.identifiers)]
+        self.score.leaks += [
+            (instance.name, where) for where in leaks(output.dataset, instance.forbidden(self.options))
+        ]
         for action in asked:
             verdict = self._check(instance, action, output)
             if verdict is not None:
@@ -128,7 +133,7 @@ class Scorer:
             return _pixels(instance, action, output)
         assert output.dataset is not None
         element = find(output.dataset, action.path)
-        text = "" if element is None or element.VR == "SQ" or element.value is None else as_text(element.value).strip()
+        text = "" if element is None else _codes(element) if action.path == METHODS else _text(element)
         match action.type:
             case ActionType.TAG_RETAINED:
                 return "" if element is not None else "absent"
@@ -177,6 +182,14 @@ class Scorer:
         self._days[instance.patient.number, text[:8]].add(action.original[:8])
         self._later.append((instance, action, days))
         return None
+
+
+def _text(element: DataElement) -> str:
+    return "" if element.VR == "SQ" or element.value is None else as_text(element.value).strip()
+
+
+def _codes(sequence: DataElement) -> str:
+    return "\\".join(sorted(str(item.CodeValue) for item in sequence.value))
 
 
 def contains(text: str, part: str) -> bool:

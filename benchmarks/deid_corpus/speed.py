@@ -7,9 +7,6 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING
 
-from pydicom import dcmread
-from pydicom.filebase import DicomBytesIO
-
 from benchmarks.deid_corpus.peers import NAMES
 
 if TYPE_CHECKING:
@@ -32,14 +29,13 @@ def milliseconds(
         python: Interpreter that has the peers; None to leave them out.
         rounds: How often everything is run.
     """
-    pixels = {instance.name: _pixels(instance.data) for instance in instances}
     tools = [("floor", sys.executable), ("decoded", sys.executable)] + (
         [(name, python) for name in NAMES] if python else []
     )
     taken: dict[str, list[float]] = {"cordon": []}
-    _ours(folder, engine, instances[:20], pixels)
+    _ours(folder, engine, instances[:20])
     for _ in range(rounds):
-        taken["cordon"].append(_ours(folder, engine, instances, pixels))
+        taken["cordon"].append(_ours(folder, engine, instances))
         for name, interpreter in tools:
             # Of two rounds the runner times the second: the first pays for imports.
             answer = folder.run(name, interpreter, rounds=2)
@@ -47,16 +43,11 @@ def milliseconds(
     return {name: median(values) for name, values in taken.items()}
 
 
-def _ours(folder: Folder, engine: Ours, instances: list[Instance], pixels: dict[str, bytes | None]) -> float:
+def _ours(folder: Folder, engine: Ours, instances: list[Instance]) -> float:
     target = folder.root / "cordon"
     target.mkdir(exist_ok=True)
     begin = time.process_time()
     for instance in instances:
         data = (folder.source / instance.name).read_bytes()
-        (target / instance.name).write_bytes(engine.file(data, pixels[instance.name]))
+        (target / instance.name).write_bytes(engine.file(data))
     return 1000 * (time.process_time() - begin) / len(instances)
-
-
-def _pixels(data: bytes) -> bytes | None:
-    dataset = dcmread(DicomBytesIO(data))
-    return dataset.PixelData if "PixelData" in dataset else None

@@ -10,8 +10,9 @@ import pytest
 from pydicom import dcmread
 
 from benchmarks.deid_corpus.build import as_text
+from benchmarks.deid_corpus.codes import OptionSet
 from benchmarks.deid_corpus.corpus import corpus
-from benchmarks.deid_corpus.key import ActionType, OptionSet, actions
+from benchmarks.deid_corpus.key import ActionType, actions
 from benchmarks.deid_corpus.paths import find
 from benchmarks.deid_corpus.score import same_numbers
 from benchmarks.deid_corpus.tables import rows, vocabulary

@@ -10,8 +10,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 
+from benchmarks.deid_corpus.codes import OptionSet
 from benchmarks.deid_corpus.corpus import corpus
-from benchmarks.deid_corpus.key import REMOVES, ActionType, OptionSet, actions
+from benchmarks.deid_corpus.key import REMOVES, ActionType, actions
 from benchmarks.deid_corpus.oracle import oracle
 from benchmarks.deid_corpus.output import Output
 from benchmarks.deid_corpus.paths import find, parent_of
