@@ -224,7 +224,7 @@ class Rulebook:
             if kept.check == "never":
                 return loss
             if kept.check in {"text", "device"}:
-                return KeepTechnical(1 if kept.check == "device" else 0, otherwise)
+                return KeepTechnical(1 if kept.check == "device" else 0, otherwise, kept.pattern)
             return Keep("", self._tables.terms, otherwise, kept.pattern)
         if vr in _DATES and options.FULL_DATES in self.options:
             return KeepDate(loss)

@@ -187,8 +187,8 @@ def _kept(path: Path) -> Iterator[tuple[int, Kept]]:
         check = cast("KeepCheck", one_of(where, row["check"], get_args(KeepCheck)))
         if check == "any" and not vrs & BINARY_VRS:
             raise ValueError(f"{where}: text is kept by a check only")
-        if (check == "pattern") != bool(row["pattern"]):
-            raise ValueError(f"{where}: check pattern needs a pattern, and no other check has one")
+        if (check == "pattern" and not row["pattern"]) or (check in {"any", "never"} and row["pattern"]):
+            raise ValueError(f"{where}: check pattern needs a pattern, and checks any and never have none")
         try:
             pattern = re.compile(row["pattern"]) if row["pattern"] else None
         except re.error as error:

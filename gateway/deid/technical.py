@@ -9,6 +9,8 @@ from gateway.deid.replace import words_of
 from gateway.deid.values import is_empty
 
 if TYPE_CHECKING:
+    import re
+
     from gateway.deid.instance import Instance
     from gateway.deid.rules import Rule
     from gateway.deid.values import Element
@@ -21,10 +23,12 @@ class KeepTechnical:
     Attributes:
         own: How many words may be a maker's or a product's own (free_text.FreeText.is_technical).
         otherwise: The rule for every other value.
+        pattern: A value that fits it as a whole passes; None: there is none.
     """
 
     own: int
     otherwise: Rule
+    pattern: re.Pattern[str] | None = None
     action: str = "kept"
     code: str = "K"
 
@@ -44,5 +48,9 @@ class KeepTechnical:
             parts = words_of(element, vr, instance.encodings)
         except Exception:  # noqa: BLE001 - in no encoding that was declared: nothing can be said of it
             return self.otherwise.apply(element, vr, instance)
-        technical = all(instance.text.is_technical(part, instance.known, self.own) for part in parts)
-        return element if technical else self.otherwise.apply(element, vr, instance)
+        passed = all(
+            (self.pattern is not None and self.pattern.fullmatch(part))
+            or instance.text.is_technical(part, instance.known, self.own)
+            for part in parts
+        )
+        return element if passed else self.otherwise.apply(element, vr, instance)
