@@ -63,7 +63,6 @@ class Plan:
         tenant: Whose stand-ins are made.
         terms: What all outputs share.
         marks: Stand for inputs.
-        by_patient: Whether the policy lets a patient's objects be linked.
     """
 
     paths: tuple[Path, ...]
@@ -72,7 +71,6 @@ class Plan:
     tenant: str
     terms: Terms
     marks: Marks
-    by_patient: bool
 
 
 @dataclass(slots=True)
@@ -110,8 +108,7 @@ class Job:
         check_apart(folder, self.plan.paths)
         with Outputs.open(folder, self.plan.terms) as outputs:
             means = self._means()
-            digest = self.plan.terms.policy_digest
-            sanitizer = Sanitizer(means, outputs, policy_digest=digest, by_patient=self.plan.by_patient)
+            sanitizer = Sanitizer(means, outputs, policy_digest=self.plan.terms.policy_digest)
             await self._all(means, sanitizer.one)
 
     async def preview(self) -> None:

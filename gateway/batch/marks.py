@@ -42,6 +42,10 @@ class Marks:
         """Stands for an input by its path, size and time; see ``Item.identity``."""
         return _hex(self._secret, b"input\0" + identity)
 
+    def uid(self, uid: str) -> str:
+        """Stands for a UID that a policy keeps, where a file is named by it."""
+        return _hex(self._secret, b"uid\0" + uid.encode())
+
     def content(self, data: bytes) -> str:
         """Stands for an input by its bytes: the same file has it wherever it lies."""
         return _hex(self._secret, b"content\0", data)

@@ -15,28 +15,26 @@ if TYPE_CHECKING:
     from gateway.deid.image import Pseudonyms
 
 _SUFFIXES = {MediaType.DICOM: ".dcm", MediaType.JPEG: ".jpg", MediaType.PNG: ".png"}
-_UID = re.compile(r"[0-9]+(?:\.[0-9]+)*", re.ASCII)
+_UID = re.compile(r"2\.25\.[0-9]+|[0-9a-f]{32}", re.ASCII)
 _PSEUDONYM = re.compile(r"[A-Z2-7]{24}", re.ASCII)
 _LONGEST_UID = 64
 _MARK_DIGITS = 8
 
 
-def output_name(pseudonyms: Pseudonyms, media_type: MediaType, content: str, *, by_patient: bool) -> str:
+def output_name(names: Pseudonyms, media_type: MediaType, content: str) -> str:
     """The name, with ``/`` between folders.
 
     Args:
-        pseudonyms: Of the output.
+        names: Stand-ins, or marks of UIDs that the policy keeps; None where it lets objects not be linked.
         media_type: Of the output.
         content: The input's mark; names what has no identifier of its own.
-        by_patient: Whether the policy lets a patient's objects be linked.
     """
     suffix = _SUFFIXES[media_type]
     if media_type is not MediaType.DICOM:
         return f"pictures/{content}{suffix}"
-    patient = pseudonyms.patient if by_patient else None
-    folders = [patient if patient and _PSEUDONYM.fullmatch(patient) else "no-patient"]
-    folders += [_uid(pseudonyms.study) or "no-study", _uid(pseudonyms.series) or "no-series"]
-    return "/".join([*folders, (_uid(pseudonyms.instance) or content) + suffix])
+    folders = [names.patient if names.patient and _PSEUDONYM.fullmatch(names.patient) else "no-patient"]
+    folders += [_uid(names.study) or "no-study", _uid(names.series) or "no-series"]
+    return "/".join([*folders, (_uid(names.instance) or content) + suffix])
 
 
 def apart(name: str, content: str) -> str:
@@ -46,5 +44,5 @@ def apart(name: str, content: str) -> str:
 
 
 def _uid(uid: str | None) -> str | None:
-    """A UID that may be a file's name: a policy can keep UIDs, and a file can hold anything in their place."""
+    """A stand-in or mark, if it is one: a path is made of nothing else."""
     return uid if uid and len(uid) <= _LONGEST_UID and _UID.fullmatch(uid) else None

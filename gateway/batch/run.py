@@ -69,14 +69,12 @@ class Sanitizer:
         means: See there.
         outputs: The open output folder.
         policy_digest: Of the policy that the run began with.
-        by_patient: Whether the policy lets a patient's objects be linked, so that folders may be named by pseudonyms.
     """
 
-    def __init__(self, means: Means, outputs: Outputs, *, policy_digest: str, by_patient: bool) -> None:
+    def __init__(self, means: Means, outputs: Outputs, *, policy_digest: str) -> None:
         self._means = means
         self._outputs = outputs
         self._policy_digest = policy_digest
-        self._by_patient = by_patient
         self._one_at_a_time = asyncio.Lock()
 
     async def one(self, item: Item) -> Outcome:
@@ -110,7 +108,7 @@ class Sanitizer:
         return Outcome(item.shown, mark, "again" if entry.again else "done", item.size, entry=entry)
 
     async def _keep(self, mark: str, content: str, sanitized: Sanitized) -> Entry:
-        base = output_name(sanitized.pseudonyms, sanitized.media_type, content, by_patient=self._by_patient)
+        base = output_name(sanitized.names, sanitized.media_type, content)
         aside = await asyncio.to_thread(self._outputs.write_aside, sanitized.data)
         async with self._one_at_a_time:
             return self._outputs.settle(

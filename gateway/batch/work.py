@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 from pydicom import dcmread
 from pydicom.multival import MultiValue
 
+from gateway.batch.marks import Marks
 from gateway.deid.engine import DeidEngine
+from gateway.deid.image import Pseudonyms
+from gateway.deid.values import texts
 from gateway.embedded.child import die_with_parent
 from gateway.ingest.decode import decode_object
 from gateway.ingest.guard import fence
@@ -19,12 +22,13 @@ from gateway.ingest.sniff import PREAMBLE
 from gateway.ingest.upload import Upload
 
 if TYPE_CHECKING:
-    from gateway.deid.image import Pseudonyms
+    from gateway.deid.image import SanitizedObject
     from gateway.deid.report import DeidReport
     from gateway.ingest.upload import MediaType
     from gateway.settings import DeidSettings, IngestSettings
 
 _DICM = b"DICM"
+_STUDY_UID, _SERIES_UID, _INSTANCE_UID = 0x0020000D, 0x0020000E, 0x00080018
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,18 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Sanitized:
-    """What a worker hands back. Identifies nobody."""
+    """What a worker hands back. Identifies nobody.
+
+    Attributes:
+        data: The file.
+        media_type: What it is now.
+        names: What the output can be named by: its stand-ins, and marks in place of UIDs that the policy keeps.
+        report: What was done.
+    """
 
     data: bytes = field(repr=False)
     media_type: MediaType
-    pseudonyms: Pseudonyms
+    names: Pseudonyms
     report: DeidReport
 
 
@@ -80,7 +91,24 @@ def sanitize(task: Task) -> Sanitized:
     tie_to(task.parent)
     found = decode_object(upload(task), task.limits)
     done = engine_of(task.deid).deidentify_object(found, tenant=task.tenant)
-    return Sanitized(done.data, done.media_type, done.pseudonyms, done.report)
+    return Sanitized(done.data, done.media_type, _names(done, task), done.report)
+
+
+def _names(done: SanitizedObject, task: Task) -> Pseudonyms:
+    marks, kept = Marks.of(task.deid.key.get_secret_value().encode(), task.tenant), done.pseudonyms
+
+    def mark(tag: int) -> str | None:
+        if done.dataset is None or tag not in done.dataset:
+            return None
+        uid = "\\".join(texts(done.dataset.get_item(tag)))
+        return marks.uid(uid) if uid else None
+
+    return Pseudonyms(
+        kept.patient,
+        kept.study or mark(_STUDY_UID),
+        kept.series or mark(_SERIES_UID),
+        kept.instance or mark(_INSTANCE_UID),
+    )
 
 
 def upload(task: Task) -> Upload:

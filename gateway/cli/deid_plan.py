@@ -97,7 +97,6 @@ def make_plan(
         tenant=tenant,
         terms=Terms(engine.policy.name, engine.policy_digest, marks.key, marks.tenant),
         marks=marks,
-        by_patient=engine.policy.patient == "pseudonym",
     )
 
 

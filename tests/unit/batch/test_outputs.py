@@ -206,9 +206,10 @@ UIDS = Pseudonyms("A" * 24, "2.25.1", "2.25.2", "2.25.3")
 
 
 def test_an_output_is_named_by_its_stand_ins() -> None:
-    assert output_name(UIDS, MediaType.DICOM, "c" * 32, by_patient=True) == f"{'A' * 24}/2.25.1/2.25.2/2.25.3.dcm"
-    assert output_name(UIDS, MediaType.DICOM, "c" * 32, by_patient=False) == "no-patient/2.25.1/2.25.2/2.25.3.dcm"
-    assert output_name(Pseudonyms(), MediaType.JPEG, "c" * 32, by_patient=True) == f"pictures/{'c' * 32}.jpg"
+    assert output_name(UIDS, MediaType.DICOM, "c" * 32) == f"{'A' * 24}/2.25.1/2.25.2/2.25.3.dcm"
+    kept = Pseudonyms(None, "a" * 32, "b" * 32, "d" * 32)
+    assert output_name(kept, MediaType.DICOM, "c" * 32) == f"no-patient/{'a' * 32}/{'b' * 32}/{'d' * 32}.dcm"
+    assert output_name(Pseudonyms(), MediaType.JPEG, "c" * 32) == f"pictures/{'c' * 32}.jpg"
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_an_output_is_named_by_its_stand_ins() -> None:
 def test_no_identifier_of_an_object_makes_a_path(uid: str) -> None:
     """A policy may keep UIDs, and a file can hold anything in their place."""
     kept = Pseudonyms(uid, uid, uid, uid)
-    name = output_name(kept, MediaType.DICOM, "c" * 32, by_patient=True)
+    name = output_name(kept, MediaType.DICOM, "c" * 32)
     assert name == f"no-patient/no-study/no-series/{'c' * 32}.dcm"
 
 
