@@ -87,4 +87,7 @@ def _greet(console: Console, everything: Running, state: Path) -> None:
         f'  curl -H "X-API-Key: $CORDON_KEY" -H "Content-Type: application/dicom" --data-binary @{multi} '
         f"'{predict}?frames=all'"
     )
+    line(
+        f'  curl -H "X-API-Key: $CORDON_KEY" -F image=@{single} -o deidentified.dcm -D - {everything.url}/v1/deidentify'
+    )
     line(f"  curl {everything.url}/readiness\n")
