@@ -232,3 +232,25 @@ def test_what_cannot_be_read_has_a_name_and_no_echo(site, caller, bad):
 )
 def test_parameters_that_do_not_fit(caller, query):
     assert_problem(post(caller, objects.mr(), params=query), 422, "invalid-parameter")
+
+
+def test_it_is_described(caller):
+    schema = caller.get("/openapi.json").json()
+    described = schema["paths"][ROUTE]["post"]
+    assert set(described["responses"]["200"]["content"]) == {*BODIES, "multipart/related"}
+    assert {"Deidentification-Report", "Content-Digest"} <= set(described["responses"]["200"]["headers"])
+    assert {"401", "403", "408", "413", "415", "422", "429", "503", "504"} <= set(described["responses"])
+    assert "502" not in described["responses"]  # no model is asked
+    assert set(described["requestBody"]["content"]) >= {*BODIES, "multipart/form-data"}
+    assert described["description"].endswith("Scope: `deidentify`")
+
+
+def test_the_reports_of_both_routes_say_the_same_things(caller):
+    """What /v1/predict answers, what the audit record holds and what comes with an object has one form."""
+    body = objects.mr()
+    predicted = caller.post("/v1/predict", content=body, headers={"Content-Type": "application/dicom"}).json()
+    related = post(caller, body, headers={"Accept": "multipart/related"})
+    _, _, said = objects.parts_of(related.headers, related.content)
+    assert set(said["deidentification"]) == set(predicted["deidentification"]) - {"seconds_text"}
+    for name in ("policy", "policy_digest", "actions", "groups"):
+        assert said["deidentification"][name] == predicted["deidentification"][name]
