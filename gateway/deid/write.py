@@ -216,7 +216,7 @@ class _Encoder:
                 if element.is_little_endian != little_endian and vr in _WORDS:
                     value = _swapped(value, _WORDS[vr])
             else:
-                known = dataset[key]
+                known = dataset[key] if isinstance(element, RawDataElement) else element
                 vr = known.VR if known.VR in _CODES else _settled(known)
                 value, undefined = self._value(known, vr, charset), known.is_undefined_length and vr in _FRAGMENTED
                 if vr == "SQ" and implicit and known_vr(tag) != "SQ":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from pydicom.dataelem import RawDataElement
+
 from gateway.errors import Unreadable
 from gateway.ingest.structure import name
 
@@ -14,7 +16,15 @@ if TYPE_CHECKING:
 
 def first(dataset: Dataset, tag: int) -> Any:
     """The element's first value; None if it is absent or empty."""
-    value: Any = dataset[tag].value if tag in dataset else None
+    element = dataset._dict.get(tag)  # type: ignore[call-overload] # noqa: SLF001 - a Dataset converts what it hands out
+    if element is None:
+        return None
+    if isinstance(element, RawDataElement) and (raw := element.value or b""):
+        if element.VR == "US" and len(raw) % 2 == 0:
+            return int.from_bytes(raw[:2], "little" if element.is_little_endian else "big")
+        if element.VR == "CS":
+            return raw.decode("latin-1").rstrip(" \0").split("\\", 1)[0]
+    value: Any = dataset[tag].value
     if isinstance(value, str | bytes | int | float) or value is None:
         return value
     return value[0] if len(value) else None
