@@ -97,24 +97,30 @@ class FreeText:
         """
         if (plain := self._clean.get(text)) is not None and not plain.holds(known, 2):
             return Cleaned(text, {})
-        folded, places = fold_with_places(text)
-        tokens = tokens_of(text, folded, places)
-        spans = _merged(self._spans(folded, places, tokens, known), folded)
+        spans = self.find(text, known)
         if not spans:
-            if places is None and len(text) <= _MOST_REMEMBERED and all(self._is_safe(token.word) for token in tokens):
-                _remember(self._clean, text, _Plain.of(folded, tokens))
             return Cleaned(text, {})
         parts: list[str] = []
         at = 0
         for span in spans:
-            start, end = (span.start, span.end) if places is None else (places[span.start], places[span.end - 1] + 1)
-            parts.append(text[at:start])
-            at = end
+            parts.append(text[at : span.start])
+            at = span.end
         parts.append(text[at:])
         cleaned = REMOVED.join(parts)
         if most is not None and len(cleaned) > most:
             cleaned = _SPACES.sub(" ", " ".join(part.strip() for part in parts)).strip(" ,;:-^")[:most]
         return Cleaned(cleaned, dict(Counter(span.kind for span in spans)))
+
+    def find(self, text: str, known: Identifiers) -> list[Span]:
+        """What identifies in a text: places and kinds, in order and without overlaps."""
+        folded, places = fold_with_places(text)
+        tokens = tokens_of(text, folded, places)
+        spans = _merged(self._spans(folded, places, tokens, known), folded)
+        if places is not None:
+            return [Span(places[span.start], places[span.end - 1] + 1, span.kind) for span in spans]
+        if not spans and len(text) <= _MOST_REMEMBERED and all(self._is_safe(token.word) for token in tokens):
+            _remember(self._clean, text, _Plain.of(folded, tokens))
+        return spans
 
     def is_technical(self, text: str, known: Identifiers, own: int = 0) -> bool:
         """Whether a value of a technical attribute says nothing but technical things, and may be kept as it is.

@@ -278,12 +278,10 @@ class NameFinder:
                 continue
             gap = folded[tokens[one].end : tokens[two].start]
             other = two if hits[one] else one
-            if (
-                tokens[other].shape in {"title", "upper"}
-                and self._is_strange(tokens[other])
-                and (_NEAR.fullmatch(gap) or _COMMA.fullmatch(gap))
-                and not gap.startswith(".")
-            ):
+            if tokens[one].shape != tokens[two].shape or tokens[other].shape not in {"title", "upper"}:
+                continue
+            beside = (_NEAR.fullmatch(gap) or _COMMA.fullmatch(gap)) and not gap.startswith(".")
+            if gap == "-" or (beside and self._is_strange(tokens[other])):
                 hits[other] = True
 
     def _joined(self, folded: str, tokens: list[Token], hits: list[bool]) -> None:
