@@ -6,6 +6,7 @@ import csv
 import os
 import resource
 from dataclasses import dataclass, field
+from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from gateway.batch.marks import Marks
     from gateway.settings import DeidSettings, IngestSettings
 
-IN_FLIGHT_BYTES = 2 * 2**30
+IN_FLIGHT_BYTES = min(2 * 2**30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
 _COPIES = 4
 """A file's bytes are held this many times in a worker at most: as they came, decoded, masked, written."""
 
@@ -147,6 +148,8 @@ class Job:
             means.archives.close()
 
     async def _find(self, means: Means) -> list[Item]:
+        stopped = Event()
+
         def look() -> list[Item | Refusal]:
             def parse(data: bytes) -> list[tuple[str, ...]]:
                 return anyio.from_thread.run(means.workers.run, references, data)
@@ -154,11 +157,16 @@ class Job:
             found: list[Item | Refusal] = []
             for each in Sources(means.archives, parse, means.largest).find(self.plan.paths):
                 found.append(each)
+                if stopped.is_set():
+                    break
                 if not len(found) % 256:
                     self.watcher.found(len(found))
             return found
 
-        found = await anyio.to_thread.run_sync(look)
+        try:
+            found = await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
+        finally:
+            stopped.set()
         for each in found:
             if isinstance(each, Refusal):
                 mark = means.marks.input(os.fsencode(each.shown))

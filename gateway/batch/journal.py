@@ -93,6 +93,9 @@ class Journal:
         except BlockingIOError:
             os.close(descriptor)
             raise CannotStart(f"Another run is writing to {folder}: wait for it, or name another folder") from None
+        except OSError as error:
+            os.close(descriptor)
+            raise CannotStart(f"{path} cannot be locked: {error.strerror}") from None
         journal = cls(path, descriptor)
         try:
             return journal, journal._begin(folder, terms)

@@ -51,6 +51,7 @@ class Bar:
 
     def __init__(self, verb: str) -> None:
         self._failed = 0
+        self._working = False
         self._verb = verb
         self._progress = Progress(
             SpinnerColumn(),
@@ -79,17 +80,22 @@ class Bar:
 
     def began(self, count: int) -> None:
         """All inputs are found."""
+        self._working = True
         self._progress.reset(self._task, total=count, description=self._verb)
 
     def noted(self, outcome: Outcome) -> None:
         """One input is through. Skipped ones are not in the total."""
         self._failed += outcome.status == "failed"
         said = f"{self._failed} failed" if self._failed else ""
-        self._progress.update(self._task, advance=outcome.status != "skipped", failed=said)
+        counts = self._working and outcome.status != "skipped"
+        self._progress.update(self._task, advance=counts, failed=said)
 
 
 def summary(console: Console, totals: Totals, seconds: float) -> None:
     """The table at the end."""
+    if not totals.statuses.total():
+        console.print("Nothing was found: no file that is not hidden.")
+        return
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(justify="right")
     table.add_column()
