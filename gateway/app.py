@@ -25,7 +25,19 @@ from gateway.admission.keys import KeyMaker
 from gateway.admission.limiter import Limiter
 from gateway.admission.plans import Plans
 from gateway.admission.revocations import RevokedTokens
-from gateway.api import admin_audit, admin_keys, admin_tokens, deidentify, docs, health, models, predict, problems
+from gateway.admission.switches import Switches
+from gateway.api import (
+    admin_audit,
+    admin_keys,
+    admin_switches,
+    admin_tokens,
+    deidentify,
+    docs,
+    health,
+    models,
+    predict,
+    problems,
+)
 from gateway.api.admission import AdmissionMiddleware, Gate
 from gateway.api.bounds import InflightBytes
 from gateway.api.context import ContextMiddleware
@@ -55,7 +67,7 @@ if TYPE_CHECKING:
 DESCRIPTION = "A hardened gateway between hospitals and their image models: admit, de-identify, infer, prove."
 PREDICT, DEIDENTIFY = "POST /v1/predict", "POST /v1/deidentify"
 JSON_BODY_BYTES = 64 * 2**10
-ROUTES = (predict, deidentify, models, health, admin_keys, admin_tokens, admin_audit, docs)
+ROUTES = (predict, deidentify, models, health, admin_keys, admin_tokens, admin_switches, admin_audit, docs)
 
 
 def create_app(settings: Settings | None = None, *, inference: InferenceClient | None = None) -> FastAPI:
@@ -101,6 +113,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         body_seconds=http.body_timeout_seconds,
         deadline_seconds=http.deadline_seconds,
         answer_seconds=http.answer_timeout_seconds,
+        switches=services.switches,
     )
     app = FastAPI(
         title="Cordon",
@@ -132,6 +145,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         deid_policies=deid_policies,
         keys=services.key_store,
         revoked_tokens=services.revoked_tokens,
+        switches=services.switches,
         access=access,
         plans=plans,
         health=services,
@@ -193,6 +207,7 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
         api_keys=ApiKeys(key_store, maker, cache_seconds=settings.admission.key_cache_seconds),
         tokens=BearerTokens(issuers, access, revoked_tokens, pepper),
         revoked_tokens=revoked_tokens,
+        switches=Switches(engine, cache_seconds=settings.admission.key_cache_seconds),
         catalog=catalog,
         deid_policies=deid_policies,
         workers=Workers(settings.ingest),

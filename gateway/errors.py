@@ -4,6 +4,7 @@
     ├── CallerError                      the caller can mend it
     │   ├── Unauthenticated        401
     │   ├── Forbidden              403
+    │   │   └── Suspended          403   the key or its tenant is switched off
     │   ├── NotFound               404
     │   ├── UnknownModel           404
     │   ├── MethodNotAllowed       405
@@ -27,6 +28,7 @@
     │   ├── AuditUnavailable       503   no record, so no answer
     │   ├── LimiterUnavailable     503
     │   ├── ModelUnavailable       503
+    │   ├── SwitchedOff            503   by the operator
     │   └── Overloaded             503
     ├── BadModelAnswer             502   the model server's answer is not what its metadata promises
     ├── DeadlineExceeded           504
@@ -117,6 +119,13 @@ class Forbidden(CallerError):
     status = 403
     slug = "forbidden"
     title = "The credential does not allow this"
+
+
+class Suspended(Forbidden):
+    """The caller's key or tenant is switched off."""
+
+    slug = "suspended"
+    title = "The credential is suspended"
 
 
 class NotFound(CallerError):
@@ -303,6 +312,13 @@ class ModelUnavailable(DependencyError):
 
     slug = "model-unavailable"
     title = "The model is unavailable"
+
+
+class SwitchedOff(DependencyError):
+    """An operator has switched off the service or the model."""
+
+    slug = "switched-off"
+    title = "Switched off by the operator"
 
 
 class Overloaded(DependencyError):

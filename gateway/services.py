@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from gateway.admission.key_store import KeyStore
     from gateway.admission.limiter import Limiter
     from gateway.admission.revocations import RevokedTokens
+    from gateway.admission.switches import Switches
     from gateway.audit.denials import DenialCounter
     from gateway.audit.recorder import Recorder
     from gateway.catalog import ModelCatalog
@@ -69,6 +70,7 @@ class Services:
     api_keys: ApiKeys
     tokens: BearerTokens
     revoked_tokens: RevokedTokens
+    switches: Switches
     catalog: ModelCatalog
     deid_policies: DeidPolicies
     workers: Workers

@@ -37,12 +37,14 @@ class RouteRule:
         scope: The scope that a caller needs; None is open to anyone.
         body: Whether it takes a body.
         cost: What one request is charged to the caller's windows.
+        switchable: Whether it is off while everything is switched off.
     """
 
     route: str
     scope: str | None
     body: bool = False
     cost: int = 1
+    switchable: bool = False
     pattern: re.Pattern[str] = field(default=re.compile(""), repr=False, compare=False)
 
 
@@ -53,6 +55,7 @@ class _Route(Strict):
     open_when: Literal["docs"] | None = None
     body: StrictBool = False
     cost: StrictInt = Field(default=1, ge=1, le=10_000)
+    switchable: StrictBool = False
 
     @model_validator(mode="after")
     def _decided(self) -> Self:
@@ -67,7 +70,7 @@ class _Route(Strict):
         parts = (re.escape(part) for part in _PLACEHOLDER.split(path))
         opened = self.open_when == "docs" and docs
         pattern = re.compile(re.escape(method) + " " + _SEGMENT.join(parts))
-        return RouteRule(self.route, None if opened else self.scope, self.body, self.cost, pattern)
+        return RouteRule(self.route, None if opened else self.scope, self.body, self.cost, self.switchable, pattern)
 
 
 class _File(Strict):

@@ -1,6 +1,6 @@
 """Step 1 of 7: admit. Decides on a request from its head, before a byte of its body is read.
 
-    known route? ─▶ who? ─▶ may they? ─▶ how large? ─▶ room for it? ─▶ how often? ─▶ the route
+    known route? ─▶ who? ─▶ may they? ─▶ switched off? ─▶ how large? ─▶ room for it? ─▶ how often? ─▶ the route
 
 A framework's dependencies run after its form parser has read the body; so this is a middleware, in front of the routes.
 A stranger's body is never read, and neither is one that is too large, too often or not allowed.
@@ -26,6 +26,8 @@ from gateway.errors import (
     MethodNotAllowed,
     NotFound,
     QuotaExceeded,
+    Suspended,
+    SwitchedOff,
     Unauthenticated,
 )
 
@@ -37,10 +39,11 @@ if TYPE_CHECKING:
     from gateway.admission.access import AccessPolicy, RouteRule
     from gateway.admission.authenticate import Authenticator
     from gateway.admission.limiter import Limiter
+    from gateway.admission.switches import Switches
     from gateway.api.bounds import InflightBytes
     from gateway.api.exchange import Exchange
     from gateway.audit.denials import DenialCounter, Kind
-    from gateway.errors import CallerError
+    from gateway.errors import GatewayError
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +65,7 @@ class Gate:
         body_seconds: Longest that a body may take to arrive.
         deadline_seconds: Longest that a request may take after that.
         answer_seconds: Longest that a caller may take to read a large answer.
+        switches: What an operator has switched off.
     """
 
     policy: AccessPolicy
@@ -74,6 +78,7 @@ class Gate:
     body_seconds: float
     deadline_seconds: float
     answer_seconds: float
+    switches: Switches
 
     @property
     def lease_seconds(self) -> float:
@@ -148,6 +153,7 @@ class AdmissionMiddleware:
             principal = exchange.principal = await gate.authenticator.authenticate(_headers(scope), address)
             bind_contextvars(key_id=principal.key_id, tenant=principal.tenant)
             gate.policy.check(principal, rule)
+            await gate.switches.check(principal, rule)
         limit, reserved = gate.body_size(scope, rule)
         gate.inflight.reserve(principal.key_id, reserved)
         try:
@@ -170,7 +176,7 @@ class AdmissionMiddleware:
         """Count a refusal for the audit log, and say why in the log. Neither holds what was presented."""
         try:
             yield
-        except (Unauthenticated, Forbidden, QuotaExceeded) as refusal:
+        except (Unauthenticated, Forbidden, SwitchedOff, QuotaExceeded) as refusal:
             principal = exchange.principal
             kind, reason = _why(refusal)
             actor = principal.key_id if principal else getattr(refusal, "key_id", None) or ANONYMOUS
@@ -190,11 +196,13 @@ class AdmissionMiddleware:
         return BoundedReceive(receive, exchange, limit=limit, seconds=self.gate.body_seconds)
 
 
-def _why(refusal: CallerError) -> tuple[Kind, str]:
+def _why(refusal: GatewayError) -> tuple[Kind, str]:
     """What was missing, and the code of why."""
     match refusal:
         case CredentialRefused():
             return "unauthenticated", refusal.reason
+        case Suspended() | SwitchedOff():
+            return "forbidden", "switch"
         case Forbidden():
             return "forbidden", "scope" if "scope" in refusal.members else "plan"
         case QuotaExceeded():

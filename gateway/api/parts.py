@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gateway.admission.key_store import KeyStore
     from gateway.admission.plans import Plans
     from gateway.admission.revocations import RevokedTokens
+    from gateway.admission.switches import Switches
     from gateway.api.admission import Gate
     from gateway.audit.reader import AuditReader
     from gateway.audit.recorder import Recorder
@@ -54,6 +55,7 @@ class Parts:
     deid_policies: DeidPolicies
     keys: KeyStore
     revoked_tokens: RevokedTokens
+    switches: Switches
     access: AccessPolicy
     plans: Plans
     health: Health

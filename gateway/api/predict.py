@@ -46,7 +46,8 @@ async def predict(
     """Remove what identifies the patient, classify what is left, and say what was removed."""
     once(request.scope)
     frames = FrameSelection.parse(query.frames)
-    joined.catalog.resolve(query.model)  # an unknown model is refused before the body is read
+    model = joined.catalog.resolve(query.model)  # an unknown model is refused before the body is read
+    await joined.switches.check_model(model.name)
     upload = await read_upload(request.scope, request.receive)
     exchange.recorded = True  # from here on the pipeline records however it ends, or raises that it cannot
     answered = await while_connected(joined.pipeline.predict(admission, upload, frames, query.model), request.receive)

@@ -8,6 +8,7 @@
     ├── KeyRotated                 key.rotated
     ├── KeyRevoked                 key.revoked
     ├── TokenRevoked               token.revoked       a token of an outside issuer was ended before its time
+    ├── SwitchChanged              switch.changed      something was switched off, or on again
     ├── GatewayStarted             gateway.started
     ├── GatewayStopped             gateway.stopped
     └── AuditRead                  audit.read          someone looked at, or took away, part of this log
@@ -187,6 +188,26 @@ class TokenRevoked(AuditEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchChanged(AuditEvent):
+    """Something was switched off, or on again.
+
+    Attributes:
+        kind: ``all``, ``tenant``, ``key`` or ``model``.
+        name: The tenant, the key's public ID, the model; ``all`` for everything.
+        off: Off or on.
+        reason: Why it was switched off, as a code of ``admission/switches.py``.
+    """
+
+    type_name: ClassVar[str] = "switch.changed"
+
+    kind: str
+    name: str
+    off: bool
+    reason: str = ""
+    outcome: Outcome = "success"
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayStarted(AuditEvent):
     """A gateway process is ready to serve.
 
@@ -241,6 +262,7 @@ EVENT_TYPES: dict[str, type[AuditEvent]] = {
         KeyRotated,
         KeyRevoked,
         TokenRevoked,
+        SwitchChanged,
         GatewayStarted,
         GatewayStopped,
         AuditRead,

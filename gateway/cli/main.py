@@ -1,4 +1,4 @@
-"""The ``cordon`` command. Its subcommands keys, audit, deid and model are mounted by ``on_demand``."""
+"""The ``cordon`` command. Its subcommands keys, switches, audit, deid and model are mounted by ``on_demand``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ app = typer.Typer(
     "REDIS_URL=redis://cache:6379/0 TRITON_URL=triton:8001 DATABASE_URL=postgresql+asyncpg://... cordon serve",
 )
 
-_LOCAL = ("keys", "audit")
+_LOCAL = ("keys", "switches", "audit")
 
 
 @app.callback()
@@ -43,7 +43,7 @@ def _main(
         Path,
         typer.Option(
             envvar="CORDON_STATE",
-            help="keys and audit work on this folder, unless DATABASE_URL is set; deid takes its key",
+            help="keys, switches and audit work on this folder, unless DATABASE_URL is set; deid takes its key",
         ),
     ] = DEFAULT_STATE,
 ) -> None:

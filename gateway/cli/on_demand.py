@@ -14,6 +14,7 @@ from typer.main import get_command
 
 MODULES = {
     "keys": "gateway.cli.keys",
+    "switches": "gateway.cli.switches",
     "audit": "gateway.cli.audit",
     "deid": "gateway.cli.deid",
     "model": "gateway.cli.model",

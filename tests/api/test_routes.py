@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gateway.admission.access import AccessPolicy
@@ -10,10 +12,14 @@ from tests.support.problems import assert_problem
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "PROPFIND")
 
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+FILLED = {"key_id": "key_000000000000", "kind": "tenant", "name": "nobody"}
+
 
 def routes(site):
     return [
-        (rule, *rule.route.replace("{key_id}", "key_000000000000").split(" ")) for rule in site.app.state.parts.access
+        (rule, *PLACEHOLDER.sub(lambda match: FILLED[match[1]], rule.route).split(" "))
+        for rule in site.app.state.parts.access
     ]
 
 

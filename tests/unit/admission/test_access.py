@@ -140,7 +140,8 @@ def test_docs_are_open_only_when_asked_for() -> None:
     assert opened == {"GET /health", "GET /readiness", "GET /docs", "GET /openapi.json"}
 
 
-def test_every_shipped_scope_is_asked_for_by_a_route_and_held_by_a_role() -> None:
+def test_every_shipped_scope_is_asked_for_and_held_by_a_role() -> None:
     policy = AccessPolicy.load(SHIPPED)
     asked = {rule.scope for rule in policy if rule.scope}
-    assert asked == set(policy.scopes) == set().union(*policy.roles.values())
+    in_handlers = {name for name in policy.scopes if name.startswith("deidentify:")} | {"switches:all"}
+    assert asked | in_handlers == set(policy.scopes) == set().union(*policy.roles.values())

@@ -34,12 +34,12 @@ def test_help_lists_every_command_with_what_it_does() -> None:
     answer = CliRunner().invoke(app, ["--help"])
     assert answer.exit_code == 0
     commands = re.findall(r"^│ (\w+) +[A-Z]\w+", answer.output, re.MULTILINE)
-    expected = {"up", "demo", "serve", "settings", "doctor", "version", "keys", "audit", "deid", "model"}
+    expected = {"up", "demo", "serve", "settings", "doctor", "version", "keys", "switches", "audit", "deid", "model"}
     assert set(commands) == expected
     assert "cordon up --port 0" in answer.output
 
 
-@pytest.mark.parametrize("command", ["keys", "audit", "deid", "model"])
+@pytest.mark.parametrize("command", ["keys", "switches", "audit", "deid", "model"])
 def test_a_subcommand_has_help_of_its_own(command: str) -> None:
     answer = CliRunner().invoke(app, [command, "--help"])
     assert answer.exit_code == 0

@@ -1,0 +1,169 @@
+"""``cordon switches``: a key, a tenant, a model or everything, off and on, at the machine that has the database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast, get_args
+from uuid import uuid4
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from gateway.cli.errors import explain_settings, fail
+from gateway.errors import GatewayError
+from gateway.settings import AuditSettings, DatabaseSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine
+
+    from gateway.admission.switches import Kind, Switch, Switches
+    from gateway.audit.recorder import Recorder
+
+Answer = TypeVar("Answer")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Switch a key, a tenant, a model or everything off, and on again.\n\n"
+    "Needs DATABASE_URL and AUDIT_CHAIN_KEY, as the gateway does: each change is on record. "
+    "It holds on every running worker within a second; what is running goes on to its end.",
+)
+
+_Target = Annotated[
+    str, typer.Argument(metavar="TARGET", help="all, tenant:NAME, key:KEY_ID or model:NAME", show_default=False)
+]
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "cordon switches off all --reason incident\n\n"
+    "cordon switches off key:key_7Hq2mXc9RtLa --reason leak --note 'seen in a public repository'\n\n"
+    "cordon switches off model:brain_mri_resnet50 --reason model-fault"
+)
+def off(
+    target: _Target,
+    reason: Annotated[str, typer.Option(help="A code, which goes on record; see the error of a wrong one")],
+    note: Annotated[str, typer.Option(help="A sentence for the other operators; not on record")] = "",
+) -> None:
+    """Switch something off: requests are refused from now on, with an error that says so."""
+    from gateway.admission.switches import SwitchReason  # noqa: PLC0415 - see keys.py
+
+    kind, name = _read(target)
+    if reason not in get_args(SwitchReason):
+        raise fail(f"--reason is one of: {', '.join(get_args(SwitchReason))}")
+
+    async def work() -> None:
+        async with _open() as (switches, recorder):
+            await switches.turn_off(kind, name, reason=cast("SwitchReason", reason), note=note, by="cli")
+            await _record(recorder, kind, name, off=True, reason=reason)
+
+    _run(work())
+    typer.echo(f"{target} is off.", err=True)
+
+
+@app.command(epilog="Example:\n\ncordon switches on all")
+def on(target: _Target) -> None:
+    """Switch something on again."""
+    kind, name = _read(target)
+
+    async def work() -> bool:
+        async with _open() as (switches, recorder):
+            was_off = await switches.turn_on(kind, name)
+            await _record(recorder, kind, name, off=False)
+            return was_off
+
+    was_off = _run(work())
+    typer.echo(f"{target} is on." if was_off else f"{target} was not off.", err=True)
+
+
+@app.command("list", epilog="Examples:\n\ncordon switches list\n\ncordon switches list --json | jq '.[].name'")
+def list_switches(as_json: Annotated[bool, typer.Option("--json", help="For programs")] = False) -> None:
+    """List what is off, the newest first."""
+
+    async def work() -> tuple[Switch, ...]:
+        async with _open() as (switches, _):
+            return await switches.list()
+
+    found = _run(work())
+    if as_json:
+        typer.echo(json.dumps([_as_json(switch) for switch in found], indent=2))
+        return
+    if not found:
+        typer.echo("Nothing is off.", err=True)
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("OFF", "REASON", "NOTE", "BY", "SINCE"):
+        table.add_column(title, no_wrap=title != "NOTE")
+    for switch in found:
+        target = switch.name if switch.kind == "all" else f"{switch.kind}:{switch.name}"
+        since = f"{switch.switched_at:%Y-%m-%d %H:%MZ}"
+        table.add_row(target, switch.reason, switch.note, switch.switched_by, since)
+    Console(soft_wrap=False, markup=False, highlight=False).print(table)
+
+
+def _read(target: str) -> tuple[Kind, str]:
+    from gateway.admission.switches import check_target  # noqa: PLC0415 - see keys.py
+
+    kind, _, name = target.partition(":")
+    name = name or ("all" if kind == "all" else "")
+    try:
+        check_target(kind, name)
+    except GatewayError as error:
+        raise fail(f"{error.detail}. Write all, tenant:NAME, key:KEY_ID or model:NAME") from None
+    return cast("Kind", kind), name
+
+
+@asynccontextmanager
+async def _open() -> AsyncIterator[tuple[Switches, Recorder]]:
+    # SQLAlchemy and Alembic take a second or two to import: see keys.py.
+    from gateway.admission.switches import Switches  # noqa: PLC0415
+    from gateway.audit.recorder import Recorder  # noqa: PLC0415
+    from gateway.database import create_engine  # noqa: PLC0415
+    from gateway.migrations import migrate  # noqa: PLC0415
+
+    try:
+        settings = AuditSettings()
+    except ValidationError as error:
+        raise fail(explain_settings(error)) from None
+    if not settings.chain_key.get_secret_value():
+        raise fail("AUDIT_CHAIN_KEY is not set: a switch that is not on record is not made")
+    engine = create_engine(DatabaseSettings())
+    recorder = Recorder(engine, settings)
+    try:
+        await migrate(engine)
+        await recorder.start()
+        yield Switches(engine, cache_seconds=0), recorder
+    finally:
+        await recorder.close()
+        await engine.dispose()
+
+
+async def _record(recorder: Recorder, kind: Kind, name: str, *, off: bool, reason: str = "") -> None:
+    from gateway.audit.events import SwitchChanged  # noqa: PLC0415 - see keys.py
+
+    await recorder.record(SwitchChanged(str(uuid4()), "cli", "", kind, name, off=off, reason=reason))
+
+
+def _run(work: Coroutine[None, None, Answer]) -> Answer:
+    try:
+        return asyncio.run(work)
+    except GatewayError as error:
+        raise fail(error.detail or error.title) from None
+    except typer.Exit:
+        raise
+    except Exception as error:  # noqa: BLE001 - the driver's errors are many, and their texts may hold the URL's password
+        raise fail(f"The database cannot be opened or changed ({type(error).__name__}): see DATABASE_URL") from None
+
+
+def _as_json(switch: Switch) -> dict[str, str]:
+    return {
+        "kind": switch.kind,
+        "name": switch.name,
+        "reason": switch.reason,
+        "note": switch.note,
+        "switched_by": switch.switched_by,
+        "switched_at": switch.switched_at.isoformat(),
+    }
