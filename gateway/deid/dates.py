@@ -10,10 +10,10 @@ from datetime import date, timedelta
 
 _DATE = r"(\d{4})([.-]?)(\d\d)\2(\d\d)"
 _OFFSET = r"[+-](?:0\d|1[0-4])[0-5]\d"
-_DA = re.compile(_DATE)
-_DT = re.compile(rf"(\d{{4}})(\d\d)?(\d\d)?((?:\d\d){{1,3}}(?:\.\d{{1,6}})?)?({_OFFSET})?")
+_DA = re.compile(_DATE, re.ASCII)
+_DT = re.compile(rf"(\d{{4}})(\d\d)?(\d\d)?((?:\d\d){{1,3}}(?:\.\d{{1,6}})?)?({_OFFSET})?", re.ASCII)
 _TIME = r"\d\d(?:(?::?\d\d){1,2}(?:\.\d{1,6})?)?"
-_TM = re.compile(rf"{_TIME}(?:-(?:{_TIME})?)?|-{_TIME}")
+_TM = re.compile(rf"{_TIME}(?:-(?:{_TIME})?)?|-{_TIME}", re.ASCII)
 _MID_YEAR, _MID_MONTH = (7, 1), 15
 _LENGTHS = {"DA": 10, "DT": 26}
 

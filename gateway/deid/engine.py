@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.deid.features import VisualFeatures
 from gateway.deid.image import _SEAL, Pseudonyms, SanitizedImage, SanitizedObject
 from gateway.deid.pixels import PixelMasker
 from gateway.deid.policy import digest, load_policy
@@ -16,7 +17,8 @@ from gateway.deid.report import DeidReport
 from gateway.deid.tables import Tables, load_tables
 from gateway.deid.uids import MIN_KEY_BYTES
 from gateway.deid.whole import ObjectCleaner
-from gateway.deid.write import write_object
+from gateway.deid.write import Header
+from gateway.errors import NotSanitizable
 from gateway.ingest.guard import silence
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class DeidEngine:
         self.policy_digest = policy_digest
         self._header = HeaderProfile(policy, tables, key)
         self._masker = PixelMasker(policy.pixels)
+        self._features = VisualFeatures(tables.head_words, tables.types.iods)
         self._cleaner = ObjectCleaner(policy.pixels)
 
     @classmethod
@@ -73,10 +76,11 @@ class DeidEngine:
             tenant: Whose it is: stand-ins of different tenants cannot be linked.
 
         Raises:
-            NotSanitizable: An identifier survived, more would have to be masked than the policy allows, or the text
-                detector failed.
+            NotSanitizable: An identifier survived, more would have to be masked than the policy allows, the policy
+                refuses what could show a face, or the text detector failed.
             Unreadable: A frame cannot be decoded.
         """
+        self._refuse_faces(image.dataset)
         pixels = self._masker.mask(image)
         every_frame = self.policy.pixels.look and len(image.frame_numbers) == image.total_frames
         if image.dataset is None:
@@ -84,6 +88,7 @@ class DeidEngine:
             report = self._report(actions, groups, pixels)
             return _sanitized(image, pixels, None, Pseudonyms(), report)
         header = self._header.clean(image.dataset, tenant, pixels_clean=every_frame)
+        header.second_look(None)
         report = self._report(header.actions, header.groups, pixels, header.found)
         return _sanitized(image, pixels, header.dataset, header.pseudonyms, report)
 
@@ -96,11 +101,13 @@ class DeidEngine:
             tenant: Whose it is: stand-ins of different tenants cannot be linked.
 
         Raises:
-            NotSanitizable: An identifier survived, more would have to be masked than the policy allows, the object
-                holds what cannot be looked into, or the text detector failed.
+            NotSanitizable: An identifier survived, more would have to be masked than the policy allows, the policy
+                refuses what could show a face, the object holds what cannot be looked into, or the text detector
+                failed.
             Unreadable: A frame cannot be decoded.
             ImageTooLarge: A length is more than a DICOM file can state.
         """
+        self._refuse_faces(found.dataset)
         if found.raster is not None:
             raster = self._cleaner.raster(found.raster)
             report = self._report(*_segments(found.raster.segments), raster.work)
@@ -109,9 +116,19 @@ class DeidEngine:
         pixels = self._cleaner.pixels(found)
         header = self._header.clean(found.dataset, tenant, pixels_clean=pixels.complete)
         pixels.describe(header.dataset)
-        data = write_object(header.dataset, pixels.value)
+        written = Header.of(header.dataset, pixels.value)
+        header.second_look(written.bytes)
+        data = written.file(pixels.value)
         report = self._report(header.actions, header.groups, pixels.work, header.found)
         return SanitizedObject(data, found.media_type, header.dataset, header.pseudonyms, report, _SEAL)
+
+    def _refuse_faces(self, dataset: Dataset | None) -> None:
+        """Under the Clean Recognizable Visual Features Option, what could show a face goes no further."""
+        if self.policy.visible_features == "accept":
+            return
+        why = "It has no header that says what it shows"
+        if dataset is None or (why := self._features.could_show_a_face(dataset) or ""):
+            raise NotSanitizable(f"The policy refuses images that could show a face. {why}")
 
     def _report(
         self,

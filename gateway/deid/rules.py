@@ -5,6 +5,7 @@ The action codes are those of PS3.15 Table E.1-1a: X remove, Z zero length, D du
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,8 +16,6 @@ from gateway.deid.replace import emptied, with_ascii, with_words, words_of
 from gateway.deid.values import OTHER_TERM, dummy, fits, is_empty, is_term, texts
 
 if TYPE_CHECKING:
-    import re
-
     from gateway.deid.instance import Instance
     from gateway.deid.tables import Check
     from gateway.deid.values import Element
@@ -293,7 +292,7 @@ class CapAge(Rule):
     @override
     def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
         parts = texts(element)
-        if any(part and not (len(part) == 4 and part[:3].isdigit() and part[3] in _PER_YEAR) for part in parts):
+        if not all(_AGE.fullmatch(part) for part in parts):
             return self.otherwise.apply(element, vr, instance)
         capped = [part and (f"{self.cap + 1:03}Y" if _years(part) > self.cap else part) for part in parts]
         return element if capped == parts else with_ascii(element, vr, "\\".join(capped))
@@ -321,6 +320,7 @@ class CapNumber(Rule):
         return with_ascii(element, vr, str(self.most + 1)) if any(above) else element
 
 
+_AGE = re.compile(r"([0-9]{3}[DWMY])?")
 _PER_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
 
 

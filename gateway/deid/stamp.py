@@ -25,6 +25,8 @@ _METHOD = 0x00120063
 _METHOD_CODES = 0x00120064
 _TEMPORAL_INFORMATION_MODIFIED = 0x00280303
 _BURNED_IN_ANNOTATION = 0x00280301
+_RECOGNIZABLE_VISUAL_FEATURES = 0x00280302
+_CLEAN_VISUAL_FEATURES = "113102"
 
 
 def stamp(
@@ -46,6 +48,7 @@ def stamp(
         temporal: ``REMOVED``, ``UNMODIFIED`` or ``MODIFIED``: what became of dates, for (0028,0303).
         pixels_clean: Every frame was looked at and masked: (0028,0301) may say NO.
     """
+    methods = tuple(methods)
     target[_PATIENT_IDENTITY_REMOVED] = DataElement(_PATIENT_IDENTITY_REMOVED, "CS", "YES")
     target[_METHOD] = DataElement(_METHOD, "LO", ["DICOM PS3.15 2026d Annex E", f"Cordon policy {policy}"])
     codes = []
@@ -55,6 +58,8 @@ def stamp(
         codes.append(item)
     target[_METHOD_CODES] = DataElement(_METHOD_CODES, "SQ", Sequence(codes))
     target[_TEMPORAL_INFORMATION_MODIFIED] = DataElement(_TEMPORAL_INFORMATION_MODIFIED, "CS", temporal)
+    if _CLEAN_VISUAL_FEATURES in methods:
+        target[_RECOGNIZABLE_VISUAL_FEATURES] = DataElement(_RECOGNIZABLE_VISUAL_FEATURES, "CS", "NO")
     if pixels_clean:
         target[_BURNED_IN_ANNOTATION] = DataElement(_BURNED_IN_ANNOTATION, "CS", "NO")
     elif _BURNED_IN_ANNOTATION in target:

@@ -84,6 +84,7 @@ class Tables:
         identifiers: Kind of identifier by tag, for the residue check.
         content: The rows of PS3.15 Table E.3.4-1.
         safe_private: VR by creator, group and element (the low byte) of PS3.15 Table E.3.10-1.
+        head_words: Words that say that a head is in the picture.
         digest: SHA-256 over the files, hex.
     """
 
@@ -96,6 +97,7 @@ class Tables:
     identifiers: Mapping[int, IdentifierKind]
     content: tuple[ContentRow, ...]
     safe_private: Mapping[tuple[str, int, int], str]
+    head_words: frozenset[str]
     digest: str
 
 
@@ -130,6 +132,7 @@ def load_tables(folder: Path = FOLDER) -> Tables:
             for where, row in rows(folder / "identifiers.csv")
         },
         content=tuple(_content(folder / "ps3.15-e.3.4-1.csv", methods)),
+        head_words=_words(folder / "head-words.txt"),
         safe_private=dict(_safe_private(folder / "ps3.15-e.3.10-1.csv")),
         digest=digest.hexdigest(),
     )
@@ -196,7 +199,12 @@ def _kept(path: Path) -> Iterator[tuple[int, Kept]]:
         yield tag, Kept(row["name"], check, pattern)
 
 
+def _words(path: Path) -> frozenset[str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return frozenset(word for line in lines if line[:1] != "#" for word in line.split())
+
+
 def _terms(path: Path) -> frozenset[str]:
-    words = {word for line in path.read_text(encoding="utf-8").splitlines() if line[:1] != "#" for word in line.split()}
+    words = _words(path)
     names = {word.upper() for entry in DicomDictionary.values() for word in re.findall(r"[A-Za-z0-9]+", entry[2])}
     return frozenset(words | names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import yaml
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
@@ -26,6 +27,29 @@ def engine(key: bytes = KEY, *, look: bool = False, folder: Path | None = None) 
     changed = signed.replace("look: true", "look: false").replace('options: ["113101"]', "options: []")
     policy.write_text(changed, encoding="utf-8")
     return DeidEngine.load(policy, key)
+
+
+def header_engine(name: str, folder: Path) -> DeidEngine:
+    """A ready policy by its name, with its changed copy in a folder; the pixels are passed on without a look."""
+    document = yaml.safe_load((POLICY.parent / f"{name}.yaml").read_text(encoding="utf-8"))
+    document["pixels"]["look"] = False
+    document["visible_features"] = "accept"
+    document["options"] = [code for code in document["options"] if code not in ("113101", "113102")]
+    policy = folder / f"{name}.yaml"
+    policy.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return DeidEngine.load(policy, KEY)
+
+
+def engine_with(folder: Path, *options: str, key: bytes = KEY, **fields: object) -> DeidEngine:
+    """The shipped policy with these options and fields in the place of its own; the pixels are left alone."""
+    document = yaml.safe_load(POLICY.read_text(encoding="utf-8"))
+    document["pixels"]["look"] = False
+    document |= {"options": sorted(options), **fields}
+    if "113107" in options:
+        document.setdefault("dates", {"least_days": 100, "most_days": 1000})
+    path = folder / f"{'-'.join(['with', *options])}.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return DeidEngine.load(path, key)
 
 
 def header() -> Dataset:
