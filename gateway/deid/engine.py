@@ -116,9 +116,9 @@ class DeidEngine:
         pixels = self._cleaner.pixels(found)
         header = self._header.clean(found.dataset, tenant, pixels_clean=pixels.complete)
         pixels.describe(header.dataset)
-        written = Header.of(header.dataset, pixels.value)
-        header.second_look(written.bytes)
-        data = written.file(pixels.value)
+        encoded = Header.of(header.dataset, pixels.value)
+        header.second_look(encoded.written)
+        data = encoded.file(pixels.value)
         report = self._report(header.actions, header.groups, pixels.work, header.found)
         return SanitizedObject(data, found.media_type, header.dataset, header.pseudonyms, report, _SEAL)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.deid.content import ContentItems
@@ -20,7 +21,7 @@ from gateway.deid.values import texts
 from gateway.errors import NotSanitizable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pydicom.dataset import Dataset
 
@@ -40,6 +41,8 @@ class CleanHeader(NamedTuple):
         actions: Action name to how many elements.
         groups: Tag group in hex to how many elements it lost or had changed.
         found: Kind of identifier to how many were taken out of free text.
+        second_look: To be called with the header's bytes as they were written, or with None. Raises NotSanitizable if
+            an identifier is still to be found in them.
     """
 
     dataset: Dataset
@@ -47,6 +50,7 @@ class CleanHeader(NamedTuple):
     actions: Mapping[str, int]
     groups: Mapping[str, int]
     found: Mapping[str, int]
+    second_look: Callable[[bytes | None], None]
 
 
 class HeaderProfile:
@@ -63,15 +67,12 @@ class HeaderProfile:
         self._text = FreeText()
 
     def clean(self, source: Dataset, tenant: str, *, pixels_clean: bool) -> CleanHeader:
-        """The de-identified copy of a data set.
+        """The de-identified copy of a data set, which nobody has looked at a second time.
 
         Args:
             source: Not changed.
             tenant: Whose it is.
             pixels_clean: Every frame was looked at and masked.
-
-        Raises:
-            NotSanitizable: An identifier of the header is still found in the copy.
         """
         stand_ins = StandIns.of(self._key, tenant)
         known = Identifiers.of(source, self._tables)
@@ -95,8 +96,6 @@ class HeaderProfile:
             pixels_clean=pixels_clean,
         )
         target.file_meta = file_meta(getattr(source, "file_meta", None), target, stand_ins)
-        if left := survivors(target, known, self._tables):
-            raise NotSanitizable(f"An identifier of the header is still found in {_tags(left)} after de-identification")
         # UIDs that the policy keeps are no stand-ins: they stay in the object, and are repeated nowhere.
         kept = RETAIN_UIDS in self._policy.options
         study, series, instance_uid = (
@@ -104,7 +103,12 @@ class HeaderProfile:
         )
         named = patient if self._policy.patient == "pseudonym" else None
         pseudonyms = Pseudonyms(named, study, series, instance_uid)
-        return CleanHeader(target, pseudonyms, walk.actions, walk.groups, dict(instance.found))
+        look = partial(self._look, target, known)
+        return CleanHeader(target, pseudonyms, walk.actions, walk.groups, dict(instance.found), look)
+
+    def _look(self, target: Dataset, known: Identifiers, written: bytes | None) -> None:
+        if left := survivors(target, known, self._tables, written):
+            raise NotSanitizable(f"An identifier of the header is still found in {_tags(left)} after de-identification")
 
 
 def _text(dataset: Dataset, tag: int) -> str:

@@ -76,7 +76,7 @@ class PixelValue:
         tag: Pixel Data, Float Pixel Data or Double Float Pixel Data.
     """
 
-    parts: Iterable[bytes | memoryview] = field(repr=False)
+    parts: Iterable[bytes | bytearray | memoryview] = field(repr=False)
     vr: str = "OW"
     encapsulated: bool = False
     tag: int = PIXEL_DATA
@@ -152,6 +152,11 @@ class Header:
             before=encoder.dataset(dataset, _DEFAULT, before=end),
             behind=encoder.dataset(dataset, _DEFAULT, after=end) if last > end else b"",
         )
+
+    @property
+    def written(self) -> bytes:
+        """All of it."""
+        return self.meta + self.before + self.behind
 
     def file(self, pixels: PixelValue | None = None) -> bytes:
         """The whole file, with the same pixel element. Raises ImageTooLarge if it is longer than can be stated."""
