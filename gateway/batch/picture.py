@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gateway.batch.montage import Box, Picture, rgb
 from gateway.batch.work import Task, engine_of, tie_to, upload
-from gateway.errors import InvalidParameter, NoPixels, NotSanitizable
+from gateway.errors import GatewayError, InvalidParameter, NoPixels
 from gateway.ingest.decode import decode_object
 from gateway.ingest.upload import Upload
 
@@ -80,8 +80,8 @@ def look(wanted: Look) -> Seen:
     original = rgb(shown)
     try:
         done = engine_of(task.deid).deidentify_object(found, tenant=task.tenant)
-    except NotSanitizable as error:
-        return Seen(found.total_frames, original, refused=error.detail)
+    except GatewayError as error:
+        return Seen(found.total_frames, original, refused=error.detail or error.title)
     after, after_values = _frame(decode_object(Upload(done.data), task.limits), number)
     same_kind = values.shape == after_values.shape and values.dtype == after_values.dtype
     changed = _differs(values, after_values) if same_kind else _differs(original, rgb(after))
