@@ -35,6 +35,9 @@ def test_no_process_opens_a_file_for_a_body(stack, tmp_path):
             raw = client.post("/v1/predict", content=planted.body, headers=octets)
             form = client.post("/v1/predict", files={"image": (canaries.MARK, planted.body, octets["Content-Type"])})
             assert (raw.status_code, form.status_code) == (200, 200), (raw.text, form.text)
+        for planted in (canaries.dicom(document=False, size=512), canaries.jpeg(2000), canaries.png(2000)):
+            given_back = client.post("/v1/deidentify", content=planted.body, headers=octets)
+            assert given_back.status_code == 200, given_back.text
     with trace.open("rb") as file:
         file.seek(marker)
         lines = file.read().decode(errors="replace").splitlines()

@@ -66,20 +66,21 @@ def assert_no_mark(text: str | bytes, where: str) -> None:
     assert MARK.encode() not in (text.encode() if isinstance(text, str) else text), where
 
 
-def test_no_request_leaves_a_marked_value(site):
+@pytest.mark.parametrize("route", ["/v1/predict", "/v1/deidentify"])
+def test_no_request_leaves_a_marked_value(site, route):
     with site.client(site.key()) as client:
         for name, request in requests():
-            response = client.post("/v1/predict", **request)
+            response = client.post(route, **request)
             assert response.status_code < 500, (name, response.text)
             assert_no_mark(response.content, name)
             assert_no_mark(str(response.headers), name)
-        for path in (f"/v1/{MARK}", f"/v1/admin/keys/{MARK}/revoke", f"/{MARK}?x={MARK}", f"/v1/predict/{MARK}"):
+        for path in (f"/v1/{MARK}", f"/v1/admin/keys/{MARK}/revoke", f"/{MARK}?x={MARK}", f"{route}/{MARK}"):
             assert_no_mark(client.post(path, content=MARK.encode()).content, path)
         for body in ({MARK: MARK}, [MARK], MARK, {"owner": MARK, "plan": MARK}):
             assert_no_mark(client.post("/v1/admin/keys", json=body).content, "keys")
     with site.client(f"cdn_{MARK}") as stranger:
-        assert_no_mark(stranger.post("/v1/predict", content=MARK.encode()).content, "key")
-        assert_no_mark(stranger.post("/v1/predict", headers={"X-API-Key": MARK}).content, "key")
+        assert_no_mark(stranger.post(route, content=MARK.encode()).content, "key")
+        assert_no_mark(stranger.post(route, headers={"X-API-Key": MARK}).content, "key")
     assert_no_mark(site.log.getvalue(), "log")
 
 

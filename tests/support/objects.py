@@ -52,6 +52,7 @@ def _named(sop_class: str, modality: str) -> Dataset:
 def mr(size: int = 64, frames: int = 1) -> bytes:
     """An MR image; one-frame, or more frames than its class allows, which is not looked at."""
     dataset = _named(MRImageStorage, "MR")
+    dataset.BodyPartExamined = "KNEE"  # a policy may refuse what could show a face
     dataset.SeriesNumber, dataset.InstanceNumber = 1, 1
     dataset.Rows = dataset.Columns = size
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"

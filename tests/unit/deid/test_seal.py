@@ -1,4 +1,4 @@
-"""The type check behind the privacy promise: only gateway.deid.engine makes a SanitizedImage."""
+"""The type check behind the privacy promise: only gateway.deid.engine makes a SanitizedImage or SanitizedObject."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.deid.image import Pseudonyms, SanitizedImage
+from gateway.deid.image import Pseudonyms, SanitizedImage, SanitizedObject
 from gateway.deid.report import DeidReport
+from gateway.ingest.upload import MediaType
 
 ROOT = Path(__file__).parents[3]
 SOURCES = [path for package in ("gateway", "inference_client") for path in (ROOT / package).rglob("*.py")]
@@ -47,15 +48,16 @@ def test_only_the_engine_takes_the_seal():
     }
 
 
-def test_only_the_engine_constructs_a_sanitized_image():
-    assert {_where(path) for path in SOURCES if "SanitizedImage" in _calls(path)} == {"gateway/deid/engine.py"}
+@pytest.mark.parametrize("kind", ["SanitizedImage", "SanitizedObject"])
+def test_only_the_engine_constructs_one(kind):
+    assert {_where(path) for path in SOURCES if kind in _calls(path)} == {"gateway/deid/engine.py"}
 
 
 def test_nothing_copies_or_unpickles_its_way_around_the_seal():
     users = {
         _where(path)
         for path in SOURCES
-        if "SanitizedImage" in _names(path) and _calls(path) & {"replace", "copy", "__new__"}
+        if _names(path) & {"SanitizedImage", "SanitizedObject"} and _calls(path) & {"replace", "copy", "__new__"}
     }
     assert users == set()
 
@@ -64,3 +66,5 @@ def test_nothing_copies_or_unpickles_its_way_around_the_seal():
 def test_another_seal_is_refused(seal):
     with pytest.raises(TypeError, match=r"only gateway\.deid\.engine"):
         SanitizedImage((), (), 0, None, None, Pseudonyms(), DeidReport("p", "d"), seal)
+    with pytest.raises(TypeError, match=r"only gateway\.deid\.engine"):
+        SanitizedObject(b"", MediaType.PNG, None, Pseudonyms(), DeidReport("p", "d"), seal)
