@@ -55,3 +55,21 @@ def test_no_patient_id_no_pseudonym():
 
 def test_keys_are_in_no_repr():
     assert repr(ONE) == "StandIns()"
+
+
+def test_a_release_does_not_change_what_follows_from_a_key():
+    """Who changes the derivation breaks every collection that is added to over time."""
+    assert ONE.uid("1.2.3") == "2.25.170334709602745767704945077863543408575"
+    assert ONE.patient("P1", "H") == "WOP2LDUSY4HBVDR7E6UTEMS4"
+    assert ONE.accession("A1") == "A6P43EW7BIMSWIXY"
+    assert ONE.device("AE1") == "EH7ABVHQEMAWZOP2"
+    assert ONE.days("P1", "H", 365, 3650) == 2196
+
+
+def test_none_stays_none():
+    assert (ONE.uid(""), ONE.patient("", "H"), ONE.accession(" "), ONE.device("")) == ("", None, "", "")
+
+
+@given(st.text(max_size=20), st.integers(1, 5000), st.integers(30, 5000))
+def test_a_shift_keeps_to_its_bounds(patient, least, room):
+    assert least <= ONE.days(patient, "", least, least + room) <= least + room
