@@ -150,6 +150,14 @@ class _Writer:
                 self._name(self._full(self._other), self._other, in_header=False)
             case "upper":
                 self._name(self._full(patient).upper(), patient)
+            case "lower":
+                self._name(self._full(patient).lower(), patient)
+            case "last_upper":
+                self._name(patient.family.upper(), patient)
+            case "reversed":
+                self._name(f"{patient.family}^{patient.given}".upper(), patient)
+            case "initial":
+                self._name(patient.given[0], patient)
             case "family" | "given":
                 self._name(getattr(patient, slot), patient)
             case "date":

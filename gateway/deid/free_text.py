@@ -66,6 +66,7 @@ class _Plain(NamedTuple):
     def holds(self, known: Identifiers, shortest: int) -> bool:
         return not (
             self.words.isdisjoint(known.words)
+            and self.words.isdisjoint(known.places)
             and self.words.isdisjoint(known.phrases)
             and not any(
                 code in self.bare if len(code) > _SHORT_CODE else len(code) >= shortest and code in self.numbers
@@ -140,7 +141,10 @@ class FreeText:
         strange = [token for token in tokens if not self._is_safe(token.word)]
         if len(strange) > own or (strange and len(strange) == len(tokens) and not any(map(str.isdigit, folded))):
             return False
-        if any(token.word in known.words and token.word.upper() not in known.terms for token in tokens):
+        if any(
+            (token.word in known.words and token.word.upper() not in known.terms) or token.word in known.places
+            for token in tokens
+        ):
             return False
         if strange and _FACILITY.search(folded):
             return False

@@ -45,19 +45,21 @@ class Identifiers:
     Attributes:
         strings: What the residue check searches for.
         encodings: Python codecs in which the header could have written it.
-        words: Words of names and places, folded: they go from free text wherever they stand.
+        words: Words of names, folded: they go from free text wherever they stand.
+        places: Words of addresses, places and devices that are no ordinary ones, folded.
         scripts: Names in scripts without spaces between words, folded.
         codes: Identifiers and telephone numbers as letters and digits alone, folded.
-        phrases: Addresses and the like as folded words, by their first.
+        phrases: Addresses, and names with particles, as a kind and folded words, by the first of them.
         terms: Words of the standard, upper case: alone they prove nothing, whoever is called so.
     """
 
     strings: set[str] = field(default_factory=set, repr=False)
     encodings: set[str] = field(default_factory=set, repr=False)
     words: set[str] = field(default_factory=set, repr=False)
+    places: set[str] = field(default_factory=set, repr=False)
     scripts: set[str] = field(default_factory=set, repr=False)
     codes: set[str] = field(default_factory=set, repr=False)
-    phrases: dict[str, set[tuple[str, ...]]] = field(default_factory=dict, repr=False)
+    phrases: dict[str, set[tuple[str, tuple[str, ...]]]] = field(default_factory=dict, repr=False)
     terms: frozenset[str] = field(default=frozenset(), repr=False)
     _seen: set[tuple[object, ...]] = field(default_factory=set, repr=False)
 
@@ -143,10 +145,14 @@ class Identifiers:
                 self.words.update(part for form in forms for part in _LETTERS.findall(form))
                 if any(letter.isdigit() for letter in word):
                     self._code(word)
+        for component in re.split(r"[\^=]", text):
+            parts = tuple(_LETTERS.findall(fold(component)))
+            if len(parts) > 1 and not words.particles.isdisjoint(parts):
+                self.phrases.setdefault(parts[0], set()).add(("name", parts))
         for group in text.split("="):
-            parts = [part for part in group.split("^")[:3] if part]
-            if _spaceless(group) and len(parts) > 1:
-                self.scripts |= {fold("".join(parts)), fold("".join(reversed(parts)))}
+            written = [part for part in group.split("^")[:3] if part]
+            if _spaceless(group) and len(written) > 1:
+                self.scripts |= {fold("".join(written)), fold("".join(reversed(written)))}
 
     def _code(self, text: str) -> None:
         code = "".join(letter for letter in fold(text) if letter.isalnum())
@@ -155,7 +161,7 @@ class Identifiers:
             if len(code) > 9 and code.isdigit():
                 self.codes.add(code[-8:])  # a telephone number without its country's or town's prefix
         elif len(code) > _MIN_PLACE and code.isalpha() and not load_vocabulary().is_word(code):
-            self.words.add(code)
+            self.places.add(code)
 
     def _place(self, text: str) -> None:
         known = load_vocabulary()
@@ -166,8 +172,8 @@ class Identifiers:
                     continue
                 words = tuple(_LETTERS.findall(form))
                 if len(words) > 1:
-                    self.phrases.setdefault(words[0], set()).add(words)
-                self.words.update(word for word in words if len(word) >= _MIN_PLACE and not known.is_word(word))
+                    self.phrases.setdefault(words[0], set()).add(("address", words))
+                self.places.update(word for word in words if len(word) >= _MIN_PLACE and not known.is_word(word))
 
     def needles(self) -> list[str]:
         """Those long enough to prove something, lower case."""

@@ -70,6 +70,6 @@ def _script(folded: str, script: str) -> Iterator[Span]:
 
 def _phrases(tokens: list[Token], known: Identifiers) -> Iterator[Span]:
     for number, token in enumerate(tokens):
-        for phrase in known.phrases.get(token.word, ()):
+        for kind, phrase in known.phrases.get(token.word, ()):
             if tuple(other.word for other in tokens[number : number + len(phrase)]) == phrase:
-                yield Span(token.start, tokens[number + len(phrase) - 1].end, "address")
+                yield Span(token.start, tokens[number + len(phrase) - 1].end, kind)

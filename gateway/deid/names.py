@@ -27,9 +27,10 @@ _COMMA = re.compile(r"[ \t]?,[ \t]?")
 _CARET = re.compile(r"[ \t]?[\^_=][ \t]?")
 _COLON = re.compile(r"[ \t]?(?:'s)?[ \t]?[:=#][ \t\r\n]{0,2}|[.]?[ \t]?[:][ \t]?")
 _AFTER_TITLE = re.compile(r"[.]?(?:[ \t]{0,2}|[ \t]?/[ \t]?)(?:\(?)")
+_NOBLE = frozenset({"von", "van", "vom", "zu", "zum", "zur", "della", "bin", "ibn"})
 _JOINS = frozenset({"-", "'", "^", ","})
 _CAPITALS = frozenset({"title", "upper", "initial"})
-_ALSO_MODALITIES = frozenset({"dr", "mr", "ms", "sr", "fr", "pd", "hr", "pan", "don", "sig"})
+_ALSO_MODALITIES = frozenset({"dr", "pr", "mr", "ms", "sr", "fr", "pd", "hr", "pan", "don", "sig"})
 _AND_TITLES = frozenset({"med", "univ", "priv", "doz", "habil", "ing", "nat", "rer", "ssa", "ra", "in"})
 
 
@@ -47,11 +48,12 @@ class NameFinder:
             tokens: Its words.
             known: The names that the identifying attributes held.
         """
+        if known.places:
+            yield from (Span(token.start, token.end, "address") for token in tokens if token.word in known.places)
         hits = self._known(folded, tokens, known)
-        capitals = [token.shape in _CAPITALS for token in tokens]
         # Where nothing is written small, a capital says nothing.
         shouted = not any(token.shape in ("lower", "title") for token in tokens)
-        if any(capitals) or any(token.word in self._words.titles for token in tokens):
+        if tokens:
             self._beside_titles(folded, tokens, hits, shouted=shouted)
             self._pairs(folded, tokens, hits, shouted=shouted)
             self._alone(tokens, hits)
@@ -109,7 +111,7 @@ class NameFinder:
         while number < len(tokens) - 1:
             token, after = tokens[number], tokens[number + 1]
             gap = folded[token.end : after.start]
-            if token.word in self._words.titles and _AFTER_TITLE.fullmatch(gap) and not hits[number]:
+            if self._may_be_a_title(token, after, gap) and _AFTER_TITLE.fullmatch(gap) and not hits[number]:
                 first = number + 1
                 while first < min(len(tokens) - 1, number + _MOST_IN_A_NAME) and (
                     tokens[first].word in self._words.titles or tokens[first].word in _AND_TITLES
@@ -124,22 +126,31 @@ class NameFinder:
                     self._take(folded, tokens, hits, number + 1, sure=True, shouted=shouted)
             number += 1
 
+    def _may_be_a_title(self, token: Token, after: Token, gap: str) -> bool:
+        if token.word == "m":  # Monsieur
+            return token.shape == "initial" and gap == ". " and after.shape in {"title", "lower"}
+        return token.word in self._words.titles
+
     def _is_title(self, token: Token, after: Token, folded: str, *, shouted: bool) -> bool:
         """``DR`` and ``MR`` are modalities as well, and small letters may start any word."""
         if token.word in _ALSO_MODALITIES and (shouted or token.shape != "title"):
             dotted = folded[token.end : token.end + 1] == "." and token.shape != "upper"
             strange = len(after.word) > _MIN_ALONE - 1 and not self._words.is_word(after.word)
             return dotted or strange or (len(after.word) > 1 and self._words.is_only_a_name(after.word))
-        if after.shape == "lower" and after.word not in self._words.particles:
+        if after.shape == "lower" and after.word not in self._words.particles and len(after.word) > 1:
             return self._words.is_name(after.word) or not self._words.is_word(after.word)
         return True
 
     def _may_be_a_name(self, token: Token) -> bool:
+        if token.word in self._words.titles:
+            return False
         return token.shape in _CAPITALS and (self._words.is_name(token.word) or not self._words.is_word(token.word))
 
     def _looks_like_a_name(self, tokens: list[Token], number: int) -> bool:
         """After a label without a colon: a capital, and a name that is no term, or a name before a name."""
         token = tokens[number]
+        if token.word in self._words.titles:
+            return False
         if token.shape not in _CAPITALS:
             return (
                 token.word in self._words.particles
@@ -163,6 +174,7 @@ class NameFinder:
         if not sure:
             return
         given = False
+        joining: list[int] = []  # particles, which belong to the name if more of it follows
         for number in range(first, min(first + _MOST_IN_A_NAME, len(tokens))):
             token = tokens[number]
             if number > first:
@@ -173,15 +185,19 @@ class NameFinder:
                     return
                 if _ends_sentence(gap, tokens[number - 1]):
                     return
-            if token.word in self._words.particles and token.shape in ("lower", "title") and number + 1 < len(tokens):
-                hits[number] = True
+            joins = token.word in self._words.particles and token.shape in ("lower", "title")
+            apostrophe = len(token.word) == 1 and folded[token.end : token.end + 1] == "'"
+            if (joins or apostrophe) and number + 1 < len(tokens):
+                joining.append(number)
                 continue
             if token.shape == "initial":
                 hits[number] = True
                 continue
             if number > first and (token.shape == "lower" or not self._continues(token, given=given, shouted=shouted)):
                 return
-            hits[number] = True
+            for part in (*joining, number):
+                hits[part] = True
+            joining.clear()
             given = given or token.word in self._words.given
             follows = tokens[number + 1] if number + 1 < len(tokens) else token
             more = follows.shape == "title" and self._is_strange(follows) and self._is_strange(token)
@@ -190,7 +206,10 @@ class NameFinder:
 
     def _is_strange(self, token: Token) -> bool:
         """No word of any kind; it may be a name."""
-        return len(token.word) > 2 and not self._words.is_word(token.word)
+        word = token.word
+        return len(word) > 2 and not (
+            self._words.is_word(word) or word in self._words.titles or word in self._words.labels
+        )
 
     def _continues(self, token: Token, *, given: bool, shouted: bool) -> bool:
         word = token.word
@@ -207,7 +226,12 @@ class NameFinder:
         """A given and a family name beside each other, in either order."""
         for number in range(len(tokens) - 1):
             one, two = tokens[number], tokens[number + 1]
-            if one.shape == "lower" or two.shape == "lower":
+            if one.shape == two.shape == "lower" and folded[one.end : two.start] == " ":
+                both = self._words.is_only_a_name(one.word) and one.word in self._words.given
+                if both and len(one.word) >= _MIN_ALONE and self._is_strange(two) and len(two.word) >= _MIN_ALONE:
+                    hits[number] = hits[number + 1] = True
+                continue
+            if one.shape == "lower" or two.shape == "lower" or {one.word, two.word} & self._words.titles:
                 continue
             gap = folded[one.end : two.start]
             if gap == "^" and len(one.word) > 1 and not (self._is_term(one) and self._is_term(two)):
@@ -271,6 +295,14 @@ class NameFinder:
                     for other in beside
                 )
 
+    def _before_particles(self, tokens: list[Token], hits: list[bool], number: int) -> bool:
+        """Whether a name stands before a word, with nothing but particles between."""
+        first = max(0, number - _MOST_IN_A_NAME)
+        for earlier in range(number - 1, first - 1, -1):
+            if hits[earlier] or tokens[earlier].word not in self._words.particles:
+                return hits[earlier]
+        return False
+
     def _strangers(self, folded: str, tokens: list[Token], hits: list[bool]) -> None:
         """A word that is no word, with a capital, beside a name: the other part of it."""
         for one, two in pairwise(range(len(tokens))):
@@ -281,23 +313,26 @@ class NameFinder:
             if tokens[one].shape != tokens[two].shape or tokens[other].shape not in {"title", "upper"}:
                 continue
             beside = (_NEAR.fullmatch(gap) or _COMMA.fullmatch(gap)) and not gap.startswith(".")
-            if gap == "-" or (beside and self._is_strange(tokens[other])):
+            # In capitals everything is written alike: there a given name must stand beside it, or a comma between.
+            alike = tokens[other].shape == "upper" and gap == " "
+            given = tokens[one if hits[one] else two].word in self._words.given
+            if gap == "-" or (beside and self._is_strange(tokens[other]) and (given or not alike)):
                 hits[other] = True
 
     def _joined(self, folded: str, tokens: list[Token], hits: list[bool]) -> None:
         """Initials, particles and the genitive's s that belong to a name beside them."""
-        for number in range(len(tokens) - 1, -1, -1):
+        for number in range(len(tokens) - 2, -1, -1):
             token = tokens[number]
-            if hits[number] or number + 1 >= len(tokens) or not hits[number + 1]:
+            if hits[number] or not hits[number + 1]:
                 continue
             gap = folded[token.end : tokens[number + 1].start]
-            before = number > 0 and hits[number - 1]
-            if (token.shape == "initial" and (gap.startswith(".") or gap == "'" or before) and _between(gap)) or (
-                token.word in self._words.particles
-                and gap in {" ", "'", ". ", "-"}
-                and (before or token.word in {"von", "van", "vom", "zu", "zum", "zur", "della", "bin", "ibn"})
-            ):
-                hits[number] = True
+            if not _between(gap):
+                continue
+            before = number > 0 and self._before_particles(tokens, hits, number)
+            if len(token.word) == 1:
+                hits[number] = gap == "'" or (token.shape == "initial" and (gap.startswith(".") or before))
+            elif token.word in self._words.particles:
+                hits[number] = before or token.word in _NOBLE
         for number in range(1, len(tokens)):
             token = tokens[number]
             if hits[number] or not hits[number - 1]:

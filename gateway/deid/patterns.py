@@ -91,7 +91,7 @@ _SIZES = re.compile(
 )
 _SSN = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")
 _AGE = re.compile(
-    r"(?<![\d.,])(\d{2,3})\s?-?\s?(?:y/?o\b|y(?:ea)?rs?(?:[\s-]old)?\b|jahr(?:e|en|ige[rsn]?|ig)?\b|ans\b|anos\b|anni\b|jaar\b|ar\b|歳|才|세|岁|лет)"
+    r"(?<![\d.,])(\d{2,3})\s?-?\s?(?:y/?o\b|y(?:ea)?rs?(?:[\s-]old)?\b|jahr(?:e|en|ige[rsn]?|ig)?\b(?:\salte?[rsnm]?\b)?|ans\b|anos\b|anni\b|jaar\b|ar\b|歳|才|세|岁|лет)"
     r"|(?<![^\W\d_])(?:age|aged|alter|edad|eta|leeftijd)\s?[:=]?\s?(?:de\s)?(\d{2,3})(?!\d)|(?<!\d)(\d{3})y(?![\w])"
 )
 _MAIL = re.compile(r"@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,6}")
