@@ -90,7 +90,7 @@ class DeidPolicy(Strict):
         rules: The site's own, before all others.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,49}$")
     description: str = Field(min_length=20, max_length=2000)
     profile: Literal["113100"]
     options: Annotated[tuple[OptionCodeValue, ...], Field(strict=False)]

@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pydicom._uid_dict import UID_dictionary
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.charset import default_encoding
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from gateway.deid.values import texts
+from gateway.ingest.vr import TAGS, bare_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pydicom.dataset import Dataset
+
     from gateway.deid.uids import StandIns
+    from gateway.ingest.vr import Elements
 
 IMPLEMENTATION_CLASS_UID = "2.25.152903367871233421764531189060451204811"  # drawn once at random (PS3.5 B.2)
 IMPLEMENTATION_VERSION = "CORDON_0_1"
@@ -26,6 +31,7 @@ _METHOD_CODES = 0x00120064
 _TEMPORAL_INFORMATION_MODIFIED = 0x00280303
 _BURNED_IN_ANNOTATION = 0x00280301
 _RECOGNIZABLE_VISUAL_FEATURES = 0x00280302
+_CODE_VALUE, _SCHEME, _MEANING = 0x00080100, 0x00080102, 0x00080104
 _CLEAN_VISUAL_FEATURES = "113102"
 
 
@@ -49,21 +55,33 @@ def stamp(
         pixels_clean: Every frame was looked at and masked: (0028,0301) may say NO.
     """
     methods = tuple(methods)
-    target[_PATIENT_IDENTITY_REMOVED] = DataElement(_PATIENT_IDENTITY_REMOVED, "CS", "YES")
-    target[_METHOD] = DataElement(_METHOD, "LO", ["DICOM PS3.15 2026d Annex E", f"Cordon policy {policy}"])
+    elements: Elements = target._dict  # type: ignore[assignment] # noqa: SLF001 - setting items by name costs ten times as much
+    encoding = (bool(target.original_encoding[0]), target.original_encoding[1] is not False)
     codes = []
     for code in methods:
-        item = Dataset()
-        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, "DCM", meanings[code]
-        codes.append(item)
-    target[_METHOD_CODES] = DataElement(_METHOD_CODES, "SQ", Sequence(codes))
-    target[_TEMPORAL_INFORMATION_MODIFIED] = DataElement(_TEMPORAL_INFORMATION_MODIFIED, "CS", temporal)
+        values = ((_CODE_VALUE, "SH", code), (_SCHEME, "SH", "DCM"), (_MEANING, "LO", meanings[code]))
+        item: Elements = {TAGS[tag]: _text(tag, vr, value, encoding) for tag, vr, value in values}
+        codes.append(bare_dataset(item, encoding, default_encoding, default_encoding))
+    written = {
+        _PATIENT_IDENTITY_REMOVED: ("CS", "YES"),
+        _METHOD: ("LO", f"DICOM PS3.15 2026d Annex E\\Cordon policy {policy}"),
+        _TEMPORAL_INFORMATION_MODIFIED: ("CS", temporal),
+    }
     if _CLEAN_VISUAL_FEATURES in methods:
-        target[_RECOGNIZABLE_VISUAL_FEATURES] = DataElement(_RECOGNIZABLE_VISUAL_FEATURES, "CS", "NO")
+        written[_RECOGNIZABLE_VISUAL_FEATURES] = ("CS", "NO")
     if pixels_clean:
-        target[_BURNED_IN_ANNOTATION] = DataElement(_BURNED_IN_ANNOTATION, "CS", "NO")
-    elif _BURNED_IN_ANNOTATION in target:
-        del target[_BURNED_IN_ANNOTATION]  # the sender's word on it is not proof
+        written[_BURNED_IN_ANNOTATION] = ("CS", "NO")
+    else:
+        elements.pop(TAGS[_BURNED_IN_ANNOTATION], None)  # the sender's word on it is not proof
+    for tag, (vr, value) in written.items():
+        elements[TAGS[tag]] = _text(tag, vr, value, encoding)
+    elements[TAGS[_METHOD_CODES]] = DataElement(TAGS[_METHOD_CODES], "SQ", Sequence(codes))
+
+
+def _text(tag: int, vr: str, value: str, encoding: tuple[bool, bool]) -> RawDataElement:
+    content = value.encode("ascii")
+    content += b" " * (len(content) % 2)
+    return RawDataElement(TAGS[tag], vr, len(content), content, 0, *encoding)
 
 
 def file_meta(source: Dataset | None, target: Dataset, stand_ins: StandIns) -> FileMetaDataset:
