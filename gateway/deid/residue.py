@@ -8,6 +8,8 @@ something is found, each element is looked at, to tell an identifier from a term
 from __future__ import annotations
 
 import re
+from codecs import lookup
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pydicom._uid_dict import UID_dictionary
@@ -33,7 +35,7 @@ _TEXT_VRS = frozenset(
 )
 _LIKE_ASCII = frozenset(python_encoding.values())
 """Codecs of the standard's character sets. Each writes ASCII text as ASCII."""
-_ALWAYS = ("utf-8", "latin-1")
+_ALWAYS = frozenset({"utf-8", "latin-1"})
 _WIDE = re.compile(rb"[!-~]\0[!-~]\0[!-~]")
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u2e80-\U0010ffff]")
 """Scripts without spaces between words: Thai, Kana, Kanji, Hangul."""
@@ -51,19 +53,16 @@ def survivors(target: Dataset, identifiers: Identifiers, tables: Tables, written
     needles = identifiers.needles()
     if not needles:
         return []
-    elements = list(_elements(target))
-    if hasattr(target, "file_meta"):
-        elements += _elements(target.file_meta)
-    output = b"\n".join(_bytes(element) for _, element in elements) if written is None else written
-    codecs = identifiers.encodings - {""}
+    codecs = frozenset(identifiers.encodings - {""})
+    output = b"\n".join(_bytes(element) for _, element in _output(target)) if written is None else written
     suspects = _suspects(output, needles, codecs)
     if not suspects:
         return []
     look = _Look(suspects, codecs, tables)
-    return [tag for tag, element in elements if look.finds(tag, element)]
+    return [tag for tag, element in _output(target) if look.finds(tag, element)]
 
 
-def _suspects(output: bytes, needles: Iterable[str], codecs: set[str]) -> dict[str, set[bytes]]:
+def _suspects(output: bytes, needles: Iterable[str], codecs: frozenset[str]) -> dict[str, set[bytes]]:
     """Identifiers that are in the bytes in some form, if only as a part of another word; and their forms."""
     lowered = output.lower()
     wide = _WIDE.search(lowered) is not None  # most headers hold no text of 16 bits a letter, and need no look for it
@@ -77,7 +76,7 @@ def _suspects(output: bytes, needles: Iterable[str], codecs: set[str]) -> dict[s
             continue
         forms = _forms(needle, codecs)
         if readings is None:
-            readings = [output.decode(codec, "replace").lower() for codec in _known({*_ALWAYS, *codecs})]
+            readings = [output.decode(codec, "replace").lower() for codec in _known(_ALWAYS | codecs)]
         if any(form in lowered for form in forms) or any(needle in reading for reading in readings):
             found[needle] = forms
     return found
@@ -86,9 +85,9 @@ def _suspects(output: bytes, needles: Iterable[str], codecs: set[str]) -> dict[s
 class _Look:
     """A look at single elements, for a few identifiers."""
 
-    def __init__(self, suspects: dict[str, set[bytes]], codecs: set[str], tables: Tables) -> None:
+    def __init__(self, suspects: dict[str, set[bytes]], codecs: frozenset[str], tables: Tables) -> None:
         self._tables = tables
-        self._codecs = _known({*_ALWAYS, *codecs})
+        self._codecs = _known(_ALWAYS | codecs)
         self._forms = {form for forms in suspects.values() for form in forms if len(form) >= _MIN_BYTES_IN_BINARY}
         plain = {needle.encode() for needle in suspects if needle.isascii()}
         self._beside_words = {form for forms in suspects.values() for form in forms} - plain
@@ -132,14 +131,14 @@ class _Look:
         return False
 
 
-def _forms(needle: str, codecs: set[str]) -> set[bytes]:
+def _forms(needle: str, codecs: frozenset[str]) -> set[bytes]:
     """An identifier as bytes in small letters: it may stand there in small letters, in capitals, or as names are."""
     if needle.isascii() and codecs <= _LIKE_ASCII:
         return {needle.encode(), _sixteen_bits(needle)}
     forms = set()
     for text in (needle, needle.upper(), needle.title()):
         forms |= {text.encode().lower(), text.encode("utf-16-le").lower(), text.encode("utf-16-be").lower()}
-        for codec in _known({"latin-1", *codecs}):
+        for codec in _known(codecs | {"latin-1"}):
             try:
                 forms.add(encode_string(text, [codec]).lower())
             except Exception:  # noqa: BLE001, S112 - a character set that cannot write this identifier cannot hide it
@@ -152,16 +151,17 @@ def _sixteen_bits(needle: str) -> bytes:
     return needle.encode("utf-16-le")[:-1]
 
 
-def _known(codecs: Iterable[str]) -> list[str]:
-    """Those that Python can decode text with."""
-    known = []
-    for codec in sorted(codecs):
+@lru_cache(maxsize=256)
+def _known(codecs: frozenset[str]) -> tuple[str, ...]:
+    """Those that Python can decode text with, each once."""
+    known = set()
+    for codec in codecs:
         try:
             b"-".decode(codec, "replace")
         except (LookupError, UnicodeError):
             continue
-        known.append(codec)
-    return known
+        known.add(lookup(codec).name)
+    return tuple(sorted(known))
 
 
 def _bytes(element: Element) -> bytes:
@@ -169,6 +169,12 @@ def _bytes(element: Element) -> bytes:
     if isinstance(value, bytes):
         return value
     return "\\".join(texts(element)).lower().encode("utf-8", "replace") if value is not None else b""
+
+
+def _output(target: Dataset) -> Iterator[tuple[int, Element]]:
+    yield from _elements(target)
+    if hasattr(target, "file_meta"):
+        yield from _elements(target.file_meta)
 
 
 def _elements(dataset: Dataset) -> Iterator[tuple[int, Element]]:
