@@ -19,6 +19,7 @@ from gateway.admission.api_key import ApiKeys
 from gateway.admission.authenticate import Authenticator
 from gateway.admission.bearer import BearerTokens
 from gateway.admission.failures import FailureLimit
+from gateway.admission.idempotency import Idempotency
 from gateway.admission.jwks import RemoteKeys
 from gateway.admission.key_store import KeyStore
 from gateway.admission.keys import KeyMaker
@@ -38,7 +39,7 @@ from gateway.api import (
     predict,
     problems,
 )
-from gateway.api.admission import AdmissionMiddleware, Gate
+from gateway.api.admission import LEASE_MARGIN_SECONDS, AdmissionMiddleware, Gate
 from gateway.api.bounds import InflightBytes
 from gateway.api.context import ContextMiddleware
 from gateway.api.correlation import REQUEST_ID_HEADER, new_request_id, well_formed
@@ -146,6 +147,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         keys=services.key_store,
         revoked_tokens=services.revoked_tokens,
         switches=services.switches,
+        idempotency=services.idempotency,
         access=access,
         plans=plans,
         health=services,
@@ -208,6 +210,11 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
         tokens=BearerTokens(issuers, access, revoked_tokens, pepper),
         revoked_tokens=revoked_tokens,
         switches=Switches(engine, cache_seconds=settings.admission.key_cache_seconds),
+        idempotency=Idempotency(
+            settings.redis,
+            running_seconds=settings.http.deadline_seconds + LEASE_MARGIN_SECONDS,
+            keep_seconds=settings.admission.idempotency_seconds,
+        ),
         catalog=catalog,
         deid_policies=deid_policies,
         workers=Workers(settings.ingest),

@@ -9,6 +9,7 @@
     │   ├── UnknownModel           404
     │   ├── MethodNotAllowed       405
     │   ├── BodyTimeout            408
+    │   ├── RequestInProgress      409   one with the same Idempotency-Key
     │   ├── BodyTooLarge           413
     │   ├── HeadTooLarge           431
     │   ├── UnsupportedMediaType   415
@@ -157,6 +158,14 @@ class BodyTimeout(CallerError):
     status = 408
     slug = "body-timeout"
     title = "The body did not arrive in time"
+
+
+class RequestInProgress(CallerError):
+    """A request with the same Idempotency-Key has not ended."""
+
+    status = 409
+    slug = "request-in-progress"
+    title = "The same request is running"
 
 
 class BodyTooLarge(CallerError):

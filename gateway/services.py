@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from gateway.admission.api_key import ApiKeys
     from gateway.admission.bearer import BearerTokens
+    from gateway.admission.idempotency import Idempotency
     from gateway.admission.key_store import KeyStore
     from gateway.admission.limiter import Limiter
     from gateway.admission.revocations import RevokedTokens
@@ -71,6 +72,7 @@ class Services:
     tokens: BearerTokens
     revoked_tokens: RevokedTokens
     switches: Switches
+    idempotency: Idempotency
     catalog: ModelCatalog
     deid_policies: DeidPolicies
     workers: Workers
@@ -104,6 +106,7 @@ class Services:
             "stop-record": self._record_stop,
             "inference": self.inference.close,
             "limiter": self.limiter.close,
+            "idempotency": self.idempotency.close,
             "keys": self.api_keys.close,
             "issuers": self.tokens.close,
             "audit": self.recorder.close,

@@ -113,6 +113,9 @@ class AdmissionSettings(_Concern):
 
     key_pepper: SecretStr = Field(SecretStr(""), description="Secret under which API keys are hashed; 32 bytes or more")
     key_cache_seconds: float = Field(0.5, ge=0, le=1, description="Longest a key may be trusted without a look at SQL")
+    idempotency_seconds: int = Field(
+        86_400, ge=60, le=7 * 86_400, description="How long an answer is kept for its Idempotency-Key"
+    )
     access_policy: Path = Field(Path("policies/access.yaml"), description="Roles, and the scope of each route")
     plans_policy: Path = Field(Path("policies/plans.yaml"), description="Windows and concurrency of each plan")
     limiter_failure: Literal["local", "closed", "open"] = Field(

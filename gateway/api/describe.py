@@ -46,6 +46,14 @@ PROBLEM_SCHEMA = {
     "additionalProperties": True,
 }
 
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same request sent again with the same key is answered again, not inferred again",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 130},
+}
+
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 IMAGE_BODY: dict[str, Any] = {
     "required": True,

@@ -31,6 +31,7 @@ class Exchange:
         answer_bytes: Memory set aside for the answer, until it is sent.
         body_pending: Whether bytes of the body may still be on their way.
         recorded: Whether the audit log holds how this request ended.
+        replay_of: Correlation ID of the request whose answer is given again.
     """
 
     request_id: str
@@ -43,6 +44,7 @@ class Exchange:
     answer_bytes: int = 0
     body_pending: bool = False
     recorded: bool = False
+    replay_of: str = ""
     began: float = field(default_factory=perf_counter)
 
     @property

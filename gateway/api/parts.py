@@ -12,6 +12,7 @@ from gateway.api.exchange import Exchange, exchange_of
 
 if TYPE_CHECKING:
     from gateway.admission.access import AccessPolicy
+    from gateway.admission.idempotency import Idempotency
     from gateway.admission.key_store import KeyStore
     from gateway.admission.plans import Plans
     from gateway.admission.revocations import RevokedTokens
@@ -56,6 +57,7 @@ class Parts:
     keys: KeyStore
     revoked_tokens: RevokedTokens
     switches: Switches
+    idempotency: Idempotency
     access: AccessPolicy
     plans: Plans
     health: Health

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.admission.idempotency import HEADER, read_key
 from gateway.api.body import read_upload
 from gateway.api.connected import while_connected
-from gateway.api.describe import ALWAYS, ANSWER, IMAGE_BODY, OF_BODIES, OF_INFERENCE, problems
+from gateway.api.describe import ALWAYS, ANSWER, IDEMPOTENCY_KEY, IMAGE_BODY, OF_BODIES, OF_INFERENCE, problems
 from gateway.api.parts import Admitted, CurrentExchange, Joined
 from gateway.api.query import once
+from gateway.errors import RequestInProgress
 from gateway.ingest.frames import MAX_TEXT, FrameSelection
 from gateway.respond.prediction import PredictAnswer
+
+REPLAYED = "Idempotency-Replayed"
 
 router = APIRouter(tags=["predict"])
 
@@ -33,8 +39,8 @@ class PredictQuery(BaseModel):
     "/v1/predict",
     summary="Classify one image",
     response_model=PredictAnswer,
-    responses={200: ANSWER, **problems(*ALWAYS, *OF_BODIES, *OF_INFERENCE)},
-    openapi_extra={"requestBody": IMAGE_BODY},
+    responses={200: ANSWER, **problems(*ALWAYS, *OF_BODIES, *OF_INFERENCE, RequestInProgress)},
+    openapi_extra={"requestBody": IMAGE_BODY, "parameters": [IDEMPOTENCY_KEY]},
 )
 async def predict(
     request: Request,
@@ -48,8 +54,31 @@ async def predict(
     frames = FrameSelection.parse(query.frames)
     model = joined.catalog.resolve(query.model)  # an unknown model is refused before the body is read
     await joined.switches.check_model(model.name)
+    key = read_key(request.headers.getlist(HEADER))
     upload = await read_upload(request.scope, request.receive)
+    claim = None
+    if key is not None:
+        fingerprint = await asyncio.to_thread(_fingerprint, upload.data, model.name, query.frames)
+        claim = await joined.idempotency.claim(admission.principal.tenant, key, fingerprint, admission.request_id)
+        if claim.answer is not None:
+            exchange.replay_of = claim.request_id
+            return Response(claim.answer, media_type="application/json", headers={REPLAYED: "true"})
     exchange.recorded = True  # from here on the pipeline records however it ends, or raises that it cannot
-    answered = await while_connected(joined.pipeline.predict(admission, upload, frames, query.model), request.receive)
+    try:
+        answered = await while_connected(
+            joined.pipeline.predict(admission, upload, frames, query.model), request.receive
+        )
+    except BaseException:
+        if claim is not None:
+            await asyncio.shield(joined.idempotency.give_up(claim))
+        raise
     exchange.steps |= answered.seconds
-    return Response(answered.answer.model_dump_json(), media_type="application/json")
+    content = answered.answer.model_dump_json().encode()
+    if claim is not None:
+        await joined.idempotency.keep(claim, content, admission.request_id)
+    return Response(content, media_type="application/json")
+
+
+def _fingerprint(data: bytes, model: str, frames: str | None) -> str:
+    """Of all that the answer depends on, hex."""
+    return hashlib.sha256(f"{model}\n{frames or ''}\n".encode() + hashlib.sha256(data).digest()).hexdigest()

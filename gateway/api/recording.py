@@ -74,5 +74,6 @@ def ended(admission: Admission, exchange: Exchange, status: int) -> RequestFinis
         outcome=outcome,
         status=status,
         problem=exchange.problem,
+        replay_of=exchange.replay_of,
         milliseconds={"total": round(exchange.seconds * 1000)},
     )

@@ -29,7 +29,7 @@ Outcome = Literal["success", "refused", "failed"]
 SCHEMA = 2
 """Version of the fields below; part of every record. A change that a reader must know of raises it.
 
-1: the first. 2: ``output_digest``; the report tells its options as codes.
+1: the first. 2: ``output_digest`` and ``replay_of``; the report tells its options as codes.
 """
 
 SYSTEM = "system"
@@ -81,6 +81,7 @@ class RequestFinished(AuditEvent):
         tensor_digest: SHA-256 of what the model was given, hex; empty where no model was asked.
         output_digest: SHA-256 of the de-identified object that is given back, hex; empty where none is.
         patient: The patient's pseudonym.
+        replay_of: Correlation ID of the request whose answer was given again, for the same Idempotency-Key.
         deidentification: The report (``gateway/deid/report.py``): counts, codes, tag groups, the policy's digest.
     """
 
@@ -95,6 +96,7 @@ class RequestFinished(AuditEvent):
     input_digest: str = ""
     tensor_digest: str = ""
     output_digest: str = ""
+    replay_of: str = ""
     patient: str = ""
     model: str = ""
     model_version: str = ""
