@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from pydicom._dicom_dict import DicomDictionary
+
 FOLDER = Path(__file__).parent / "tables"
 
 _LETTERS = str.maketrans(
@@ -78,7 +80,7 @@ class Vocabulary:
 
     Attributes:
         english: Ordinary words; some are names as well.
-        technical: Words of medicine, of DICOM and of the trade, and ordinary words of other languages.
+        technical: Words of medicine, of DICOM and of the trade, ordinary words of other languages, and DICOM keywords.
         eponyms: Names that are words of medicine.
         surnames: Eponyms that are common names as well: words of medicine before a ``noun`` only.
         given: Given names.
@@ -128,6 +130,7 @@ def load_vocabulary(folder: Path = FOLDER) -> Vocabulary:
         technical=frozenset().union(
             *(words(f"{name}-words.txt", folder) for name in ("medical", "trade", "foreign")),
             contexts["noun"],
+            (entry[4].lower() for entry in DicomDictionary.values()),
             (word.lower() for word in words("terms.txt", folder)),
         ),
         eponyms=words("eponyms.txt", folder),
