@@ -96,6 +96,20 @@ def finished_like(site, wanted, seconds=10.0):
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize(
+    "body", [objects.mr(frames=2), objects.report(), objects.raster("JPEG")], ids=["mr", "sr", "jpeg"]
+)
+def test_another_gateway_gives_the_same_bytes(small, running_site, body):
+    """Other processes, another database, the same key and policy: nothing is drawn by lot, timed, or remembered."""
+    answers = []
+    for site in (small, running_site):
+        with site.client(site.key()) as client:
+            headers = {"Content-Type": "application/octet-stream", "Accept": "multipart/related"}
+            answers.append(client.post(ROUTE, content=body, headers=headers))
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].content == answers[1].content
+
+
 def test_the_deadline(small, caller):
     began = time.monotonic()
     with stopped_worker():
