@@ -14,7 +14,7 @@ from gateway.deid.instance import Instance
 from gateway.deid.options import RETAIN_UIDS, SAFE_PRIVATE, temporal_information
 from gateway.deid.private import SafePrivate
 from gateway.deid.residue import survivors
-from gateway.deid.rulebook import Rulebook
+from gateway.deid.rulebook import OVERLAY, OVERLAY_DATA, Rulebook
 from gateway.deid.stamp import file_meta, stamp
 from gateway.deid.uids import StandIns
 from gateway.deid.values import texts
@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
+    from gateway.deid.overlays import OverlayCleaner
     from gateway.deid.policy import DeidPolicy
     from gateway.deid.tables import Tables
+    from gateway.ingest.vr import Elements
 
+_OVERLAYS, _OVERLAY_DATA = 0x60, 0x3000
 _PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID = 0x0020000D, 0x0020000E, 0x00080018
 
@@ -66,13 +69,16 @@ class HeaderProfile:
         self._private = SafePrivate(tables, policy) if SAFE_PRIVATE in policy.options else None
         self._text = FreeText()
 
-    def clean(self, source: Dataset, tenant: str, *, pixels_clean: bool) -> CleanHeader:
+    def clean(
+        self, source: Dataset, tenant: str, *, pixels_clean: bool, overlays: OverlayCleaner | None = None
+    ) -> CleanHeader:
         """The de-identified copy of a data set, which nobody has looked at a second time.
 
         Args:
             source: Not changed.
             tenant: Whose it is.
             pixels_clean: Every frame was looked at and masked.
+            overlays: Looks at the overlay planes that the policy keeps; without it they go.
         """
         stand_ins = StandIns.of(self._key, tenant)
         known = Identifiers.of(source, self._tables)
@@ -87,6 +93,7 @@ class HeaderProfile:
             instance.days = stand_ins.days(*whose, dates.least_days, dates.most_days)
         walk = HeaderWalk(self._places, self._content, self._private, instance)
         target = walk.clean(source, self._tables.types.iods)
+        self._overlays(target, overlays, walk)
         stamp(
             target,
             self._policy.name,
@@ -105,6 +112,20 @@ class HeaderProfile:
         pseudonyms = Pseudonyms(named, study, series, instance_uid)
         look = partial(self._look, target, known)
         return CleanHeader(target, pseudonyms, walk.actions, walk.groups, dict(instance.found), look)
+
+    def _overlays(self, target: Dataset, cleaner: OverlayCleaner | None, walk: HeaderWalk) -> None:
+        if not self.rulebook.keeps_overlays:
+            return
+        elements: Elements = target._dict  # type: ignore[assignment] # noqa: SLF001 - a Dataset converts what it hands out
+        if cleaner is None:
+            gone = [tag for tag in elements if tag >> 24 == _OVERLAYS]
+            for tag in gone:
+                del elements[tag]
+            walk.changes.extend((OVERLAY, tag) for tag in gone)
+            return
+        for group, regions in cleaner.clean(elements):
+            if regions != 0:
+                walk.changes.append((OVERLAY if regions is None else OVERLAY_DATA, group << 16 | _OVERLAY_DATA))
 
     def _look(self, target: Dataset, known: Identifiers, written: bytes | None) -> None:
         if left := survivors(target, known, self._tables, written):

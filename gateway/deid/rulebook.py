@@ -23,6 +23,7 @@ from gateway.deid.rules import (
     Empty,
     Keep,
     KeepDate,
+    KeepOverlay,
     NewUid,
     Pseudonym,
     Recurse,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 PRIVATE = Remove("private", "an attribute of a vendor's own")
 OVERLAY = Remove("overlay", "an overlay plane can hold drawn text")
+OVERLAY_DATA = KeepOverlay()
 CURVE = Remove("curve", "retired curve data")
 GROUP_LENGTH = Remove("group_length", "retired, and wrong after any change")
 NOT_IN_OBJECTS = Remove("removed", "its group has no place in a stored object")
@@ -59,6 +61,7 @@ _TEXTS = frozenset({"LO", "LT", "SH", "ST", "UC", "UT"})
 _PATIENT_NAME, _PATIENT_ID, _ACCESSION, _TIMEZONE = 0x00100010, 0x00100020, 0x00080050, 0x00080201
 _CODE_PARTS = (0x00080100, 0x00080102, 0x00080104, 0x00080119)
 """Code Value, Coding Scheme Designator, Code Meaning, Long Code Value."""
+_OVERLAY_DATA, _LAST_OVERLAY = 0x3000, 0x601E
 _UID_SHAPE = re.compile(r"[0-9.]{0,64}")
 _TIMEZONE_SHAPE = re.compile(r"|[+-](0\d|1[0-4])[0-5]\d")
 _DUMMY_WHERE_TYPE_1 = {1: "D", 2: "Z", 3: "X"}
@@ -102,6 +105,7 @@ class Rulebook:
         self._policy = policy
         self.options = frozenset(policy.options)
         self._types = tables.types
+        self.keeps_overlays = options.CLEAN_GRAPHICS in self.options and policy.pixels.look
         self._decisions = {
             int(row.tag, 16): decide(row, self.options)
             for row in tables.profile
@@ -139,7 +143,7 @@ class Rulebook:
         if tag & 0xFFFF == 0:
             return GROUP_LENGTH
         if group & 0xFF00 == 0x6000:
-            return OVERLAY
+            return self._overlay(tag, vr) if not parent and group <= _LAST_OVERLAY else OVERLAY
         if group & 0xFF00 == 0x5000:
             return CURVE
         if group < _FIRST_OBJECT_GROUP:
@@ -171,6 +175,17 @@ class Rulebook:
         if decision.code == "C":
             return self._cleaned(tag, vr, loss)
         return self._kept(tag, vr, loss) if decision.code == "K" else loss
+
+    def _overlay(self, tag: int, vr: str | None) -> Rule:
+        """Overlay planes stay where text in them can be looked for (overlays.py); what is said of them is cleaned."""
+        if not self.keeps_overlays or vr is None:
+            return OVERLAY
+        if tag & 0xFFFF == _OVERLAY_DATA:
+            return OVERLAY_DATA
+        if vr in _TEXTS:
+            return CleanText(OVERLAY)
+        action, check = self._tables.unlisted.get(vr, ("remove", ""))
+        return Keep(check, self._tables.terms, OVERLAY) if action == "keep" else OVERLAY
 
     def _loss(self, tag: int, code: str, kind: int) -> Rule:
         """Codes with a choice go by the attribute's type (PS3.15 Table E.1-1a): 1 dummy, 2 empty, 3 removed."""
@@ -288,7 +303,8 @@ class Rulebook:
         if tag == "PRIVATE":
             sentence = _SAFE_PRIVATE if decision.code == "C" else PRIVATE.describe()
         elif "x" in tag:
-            sentence = (CURVE if tag.startswith("50") else OVERLAY).describe()
+            overlay = self._overlay(int(tag.replace("xx", "00"), 16), "OW" if tag.endswith("3000") else "LT")
+            sentence = (CURVE if tag.startswith("50") else overlay).describe()
         else:
             number = int(tag, 16)
             known = dictionary_vrs(number)

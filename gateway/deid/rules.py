@@ -299,6 +299,22 @@ class CapAge(Rule):
 
 
 @dataclass(frozen=True, slots=True)
+class KeepOverlay(Rule):
+    """C for overlay data; ``overlays.py`` does the cleaning, once the whole group is at hand."""
+
+    action: str = "cleaned"
+    code: str = "C"
+
+    @override
+    def describe(self) -> str:
+        return "Kept without the text that is found in the drawing; a plane that cannot be looked at goes."
+
+    @override
+    def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
+        return element
+
+
+@dataclass(frozen=True, slots=True)
 class CapNumber(Rule):
     """K for an age that is written as a number."""
 
