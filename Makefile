@@ -13,6 +13,7 @@ PY := .venv/bin/python
 UV := .venv/bin/uv
 CORDON := .venv/bin/cordon
 TRITON_REQUIREMENTS := gateway/embedded/triton-requirements
+READY_POLICIES := $(foreach name,basic research safe-harbor longitudinal internal-qa,policies/deid/$(name).yaml)
 PEERS_REQUIREMENTS := benchmarks/deid_corpus/peers-requirements
 
 .PHONY: help
@@ -51,6 +52,10 @@ check: .venv/.installed ## Format, lint, types, import rules, length of modules
 .PHONY: bench
 bench: install ## Measure, side by side, and print tables
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
+
+.PHONY: docs
+docs: .venv/.installed ## Write the documents that are made from the policies
+	@$(CORDON) policy show $(READY_POLICIES) --markdown > docs/deidentification/rules.md
 
 .PHONY: triton-requirements
 triton-requirements: .venv/.installed ## Write the model server's requirements anew, with hashes

@@ -1,4 +1,4 @@
-"""The ``cordon`` command. Its subcommands keys, switches, audit, deid and model are mounted by ``on_demand``."""
+"""The ``cordon`` command. Its subcommands keys, switches, audit, deid, ... are mounted by ``on_demand``."""
 
 from __future__ import annotations
 

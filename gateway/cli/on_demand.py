@@ -17,6 +17,7 @@ MODULES = {
     "switches": "gateway.cli.switches",
     "audit": "gateway.cli.audit",
     "deid": "gateway.cli.deid",
+    "policy": "gateway.cli.policy",
     "model": "gateway.cli.model",
 }
 """Subcommand to the module whose ``app`` it is."""

@@ -34,7 +34,20 @@ def test_help_lists_every_command_with_what_it_does() -> None:
     answer = CliRunner().invoke(app, ["--help"])
     assert answer.exit_code == 0
     commands = re.findall(r"^│ (\w+) +[A-Z]\w+", answer.output, re.MULTILINE)
-    expected = {"up", "demo", "serve", "settings", "doctor", "version", "keys", "switches", "audit", "deid", "model"}
+    expected = {
+        "up",
+        "demo",
+        "serve",
+        "settings",
+        "doctor",
+        "version",
+        "keys",
+        "switches",
+        "audit",
+        "deid",
+        "policy",
+        "model",
+    }
     assert set(commands) == expected
     assert "cordon up --port 0" in answer.output
 
