@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 from gateway.deid.features import VisualFeatures
 from gateway.deid.image import _SEAL, Pseudonyms, SanitizedImage, SanitizedObject
+from gateway.deid.look import Look
+from gateway.deid.overlays import OverlayCleaner
 from gateway.deid.pixels import PixelMasker
 from gateway.deid.policy import digest, load_policy
 from gateway.deid.profile import HeaderProfile
 from gateway.deid.report import DeidReport
 from gateway.deid.tables import Tables, load_tables
+from gateway.deid.templates import Templates
 from gateway.deid.uids import MIN_KEY_BYTES
 from gateway.deid.whole import ObjectCleaner
 from gateway.deid.write import Header
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.deid.pixels import MaskedFrames
     from gateway.deid.policy import DeidPolicy
     from gateway.deid.rulebook import Rulebook
+    from gateway.deid.survey import Tally
     from gateway.ingest.image import IdentifiableImage
     from gateway.ingest.object import IdentifiableObject
 
@@ -37,13 +41,17 @@ if TYPE_CHECKING:
 class DeidEngine:
     """One policy, its tables and one key. Load it once; it serves every tenant and holds nothing of an image."""
 
-    def __init__(self, policy: DeidPolicy, policy_digest: str, tables: Tables, key: bytes) -> None:
+    def __init__(
+        self, policy: DeidPolicy, policy_digest: str, tables: Tables, key: bytes, templates: Templates
+    ) -> None:
         self.policy = policy
         self.policy_digest = policy_digest
         self._header = HeaderProfile(policy, tables, key)
-        self._masker = PixelMasker(policy.pixels)
+        look = Look()
+        self._masker = PixelMasker(policy.pixels, look)
+        self._overlays = OverlayCleaner(policy.pixels, look)
         self._features = VisualFeatures(tables.head_words, tables.types.iods)
-        self._cleaner = ObjectCleaner(policy.pixels)
+        self._cleaner = ObjectCleaner(policy.pixels, templates, look)
 
     @classmethod
     def load(cls, policy: Path, key: bytes) -> DeidEngine:
@@ -60,7 +68,8 @@ class DeidEngine:
             raise ValueError(f"the de-identification key needs {MIN_KEY_BYTES} bytes or more")
         signed, content = load_policy(policy)
         tables = load_tables()
-        return cls(signed, digest(content, tables.digest), tables, key)
+        templates = Templates.beside(policy, signed.pixels.whole.templates)
+        return cls(signed, digest(content + templates.content, tables.digest), tables, key, templates)
 
     @property
     def rulebook(self) -> Rulebook:
@@ -110,16 +119,24 @@ class DeidEngine:
         self._refuse_faces(found.dataset)
         if found.raster is not None:
             raster = self._cleaner.raster(found.raster)
-            report = self._report(*_segments(found.raster.segments), raster.work)
+            report = self._report(*_segments(found.raster.segments), raster.tally, risk="high", recoded=raster.recoded)
             return SanitizedObject(raster.data, raster.media_type, None, Pseudonyms(), report, _SEAL)
         assert found.dataset is not None
         pixels = self._cleaner.pixels(found)
-        header = self._header.clean(found.dataset, tenant, pixels_clean=pixels.complete)
+        header = self._header.clean(found.dataset, tenant, pixels_clean=pixels.complete, overlays=self._overlays)
         pixels.describe(header.dataset)
         encoded = Header.of(header.dataset, pixels.value)
         header.second_look(encoded.written)
         data = encoded.file(pixels.value)
-        report = self._report(header.actions, header.groups, pixels.work, header.found)
+        report = self._report(
+            header.actions,
+            header.groups,
+            pixels.tally,
+            header.found,
+            risk=pixels.risk or "",
+            templates=pixels.templates,
+            recoded=pixels.recoded,
+        )
         return SanitizedObject(data, found.media_type, header.dataset, header.pseudonyms, report, _SEAL)
 
     def _refuse_faces(self, dataset: Dataset | None) -> None:
@@ -134,8 +151,12 @@ class DeidEngine:
         self,
         actions: Mapping[str, int],
         groups: Mapping[str, int],
-        pixels: MaskedFrames,
+        pixels: MaskedFrames | Tally,
         found: Mapping[str, int] | None = None,
+        *,
+        risk: str = "",
+        templates: tuple[str, ...] = (),
+        recoded: str = "",
     ) -> DeidReport:
         return DeidReport(
             policy=self.policy.name,
@@ -148,6 +169,10 @@ class DeidEngine:
             regions_masked=pixels.regions,
             masked_share=pixels.share,
             seconds_text=pixels.seconds,
+            frames_masked=pixels.frames_masked,
+            risk=risk,
+            templates=templates,
+            recoded=recoded,
         )
 
 

@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
-from gateway.deid.text import TextDetector, TextRegion
-from gateway.errors import GatewayError, NotSanitizable
+from gateway.deid.look import Look, covered
+from gateway.errors import NotSanitizable
 
 if TYPE_CHECKING:
-    from gateway.deid.pixel_policy import Looks, PixelPolicy
+    from gateway.deid.pixel_policy import PixelPolicy
+    from gateway.deid.regions import TextRegion
     from gateway.ingest.image import DisplayFrame, IdentifiableImage
 
 
@@ -29,6 +28,7 @@ class MaskedFrames:
         regions: Text regions masked in them.
         share: Largest share of one frame that was masked, 0 to 1.
         seconds: Time of the looks.
+        frames_masked: Frames with a mask.
     """
 
     frames: tuple[DisplayFrame, ...] = field(repr=False)
@@ -36,14 +36,15 @@ class MaskedFrames:
     regions: int = 0
     share: float = 0.0
     seconds: float = 0.0
+    frames_masked: int = 0
 
 
 class PixelMasker:
-    """Masks by one policy. The detector is loaded at the first look and kept."""
+    """Masks by one policy."""
 
-    def __init__(self, policy: PixelPolicy) -> None:
+    def __init__(self, policy: PixelPolicy, look: Look) -> None:
         self._policy = policy
-        self._detector: TextDetector | None = None
+        self._look = look
 
     def mask(self, image: IdentifiableImage) -> MaskedFrames:
         """Decode every selected frame and mask the text in it.
@@ -57,12 +58,12 @@ class PixelMasker:
             return MaskedFrames(tuple(frame for _, frame in image.frames()))
         looks = policy.single_frame if len(image.frame_numbers) == 1 else policy.multi_frame
         done: dict[bytes, DisplayFrame] = {}
-        frames, regions, share, seconds = [], 0, 0.0, 0.0
+        frames, regions, share, seconds, changed = [], 0, 0.0, 0.0, 0
         for _, frame in image.frames():
             key = hashlib.sha256(repr(frame.shape).encode() + np.ascontiguousarray(frame).tobytes()).digest()
             if key not in done:
                 began = perf_counter()
-                found = self._look(frame, looks)
+                found = self._look.regions(frame, looks.upright, looks.turned)
                 seconds += perf_counter() - began
                 done[key], masked = _masked(frame, found, policy.pad, looks.upright)
                 regions += len(found)
@@ -72,17 +73,8 @@ class PixelMasker:
                         f"Text covers more of a frame than the policy's cap of {policy.share_cap:.0%} lets be masked"
                     )
             frames.append(done[key])
-        return MaskedFrames(tuple(frames), len(done), regions, share, seconds)
-
-    def _look(self, frame: DisplayFrame, looks: Looks) -> list[TextRegion]:
-        try:
-            if self._detector is None:
-                self._detector = TextDetector()
-            return self._detector.regions(frame, looks.upright, looks.turned)
-        except (GatewayError, MemoryError):
-            raise
-        except Exception as error:
-            raise NotSanitizable("The text detector failed, and the policy is to refuse then") from error
+            changed += done[key] is not frame
+        return MaskedFrames(tuple(frames), len(done), regions, share, seconds, changed)
 
 
 def _masked(frame: DisplayFrame, regions: list[TextRegion], pad: int, side: int) -> tuple[DisplayFrame, float]:
@@ -90,9 +82,7 @@ def _masked(frame: DisplayFrame, regions: list[TextRegion], pad: int, side: int)
     if not regions:
         return frame, 0.0
     scale = max(max(frame.shape[:2]) / side, 0.5)
-    cover: npt.NDArray[np.uint8] = np.zeros(frame.shape[:2], np.uint8)
-    for region in regions:
-        cv2.fillPoly(cover, [np.rint(region.corners(pad * scale)).astype(np.int32)], 1)
+    cover = covered(frame.shape, regions, pad * scale)
     clean = frame.copy()
-    clean[cover > 0] = 0
+    clean[cover] = 0
     return clean, float(cover.mean())

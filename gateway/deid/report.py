@@ -33,6 +33,10 @@ class DeidReport:
         regions_masked: Text regions masked in them.
         masked_share: Largest share of one frame's area that was masked, 0 to 1.
         seconds_text: Time that the look for text took.
+        frames_masked: Frames with a mask.
+        risk: Of a whole object: ``high``, ``medium`` or ``low``, how likely it has print in it; empty if none was told.
+        templates: Names of the policy's region templates that held for it.
+        recoded: Transfer syntax, or kind of raster, in which changed frames were written; empty if none was changed.
     """
 
     policy: str
@@ -45,11 +49,16 @@ class DeidReport:
     regions_masked: int = 0
     masked_share: float = 0.0
     seconds_text: float = 0.0
+    frames_masked: int = 0
+    risk: str = ""
+    templates: tuple[str, ...] = ()
+    recoded: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """JSON types only."""
         return asdict(self) | {
             "methods": list(self.methods),
+            "templates": list(self.templates),
             "groups": _named(self.groups),
             "masked_share": round(self.masked_share, 4),
             "seconds_text": round(self.seconds_text, 4),

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import islice
 from struct import pack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydicom.encaps import get_frame
+from pydicom.encaps import generate_frames, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
@@ -31,7 +32,7 @@ from gateway.ingest.header import HALF_CHROMA, PixelHeader
 from gateway.ingest.inflate import inflate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from gateway.ingest.structure import PixelElement
     from gateway.ingest.syntax import TransferSyntax
@@ -90,9 +91,26 @@ class PixelSource:
         """
         if not self.syntax.encapsulated:
             return self._pydicom(self.syntax.uid, self.value, number - 1, self.header.frames)
-        frame = get_frame(
-            bytes(self.value), number - 1, number_of_frames=self.header.frames, extended_offsets=self.offsets
+        return self.decode_encoded(
+            get_frame(bytes(self.value), number - 1, number_of_frames=self.header.frames, extended_offsets=self.offsets)
         )
+
+    def encoded(self) -> Iterator[bytes]:
+        """The compressed frames in order, each in one piece. Call it inside ``fence``.
+
+        Raises:
+            Unreadable: There are fewer than Number of Frames. What is beyond that number is left out.
+        """
+        count = self.header.frames
+        frames = generate_frames(bytes(self.value), number_of_frames=count, extended_offsets=self.offsets)
+        number = 0
+        for number, frame in enumerate(islice(frames, count), start=1):  # noqa: B007 - counted
+            yield frame
+        if number < count:
+            raise Unreadable("Pixel Data (7FE0,0010) holds fewer frames than Number of Frames (0028,0008) says")
+
+    def decode_encoded(self, frame: bytes) -> tuple[Stored, str]:
+        """Like ``decode``, of one compressed frame."""
         return _DECODERS[self.syntax.codec](self, frame)
 
     def _rle(self, frame: bytes) -> tuple[Stored, str]:

@@ -84,6 +84,16 @@ class Grey:
                 return self._by_table(stored)
             return self._by_blocks(stored)
 
+    def shows_all(self, stored: Stored) -> bool:
+        """Whether every stored value has a grey of its own: whole numbers of up to 8 bits without a window."""
+        return self.voi is None and self.bits_stored <= 8 and stored.dtype.kind in "iu"
+
+    def rises(self) -> bool:
+        """Whether higher stored values are brighter."""
+        ends = np.array([-1.0, 0.0, 2.0**self.bits_stored], dtype=np.float64)
+        low, _, high = self.modality.apply(ends).tolist()
+        return bool(high >= low) != self.inverted
+
     def _by_table(self, stored: Stored) -> npt.NDArray[np.uint8]:
         unsigned = np.dtype(f"u{stored.dtype.itemsize}")
         index = stored.astype(stored.dtype.newbyteorder("="), copy=False).view(unsigned)

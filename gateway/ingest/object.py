@@ -1,6 +1,6 @@
 """Step 2 of 7: a whole object that may still identify a patient: a DICOM object with or without pixels, or a raster.
 
-``IdentifiableImage`` is for models: chosen frames as a person would see them. This is for who gives the object back: all
+``IdentifiableImage`` is for models: chosen frames as a person would see them. This is for giving the object back: all
 frames, as they are stored.
 """
 

@@ -17,6 +17,7 @@ from gateway.ingest.grey import Grey, Rescale, Window
 from gateway.ingest.header import GREY, PALETTE, PixelHeader
 from gateway.ingest.lut import LUT_DATA, LUT_DESCRIPTOR, Lut
 from gateway.ingest.palette import Palette
+from gateway.ingest.spread import spread
 from gateway.ingest.values import first, items, real
 
 if TYPE_CHECKING:
@@ -73,6 +74,16 @@ class Display:
         if photometric in GREY:
             return np.ascontiguousarray(self.grey[number].apply(stored))
         return to_rgb(stored, photometric, self.header.bits_stored)
+
+    def full_range(self, number: int, stored: Stored, photometric: str) -> DisplayFrame | None:
+        """Grey values as ``spread`` shows them; None for colour, and where ``render`` shows every value apart."""
+        if photometric not in GREY or self.palette is not None or self.grey[number].shows_all(stored):
+            return None
+        return spread(stored)
+
+    def black(self, number: int) -> bool:
+        """Whether the lowest stored value is the dark end of a grey frame; for other frames true."""
+        return number not in self.grey or self.grey[number].rises()
 
 
 def _grey(dataset: Dataset, groups: list[Dataset], header: PixelHeader, *, little_endian: bool) -> Grey:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from gateway.errors import ImageTooLarge, Unreadable
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 DRAFT_LONG_SIDE = 1024
 """Pixels. A larger JPEG is decoded at a half, a quarter or an eighth of its size, in the DCT, but to no less than this:
 the text detector looks at 640, the models at less."""
+
+_ORIENTATION = 0x0112
+Picture: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 _FORMATS = {MediaType.JPEG: "JPEG", MediaType.PNG: "PNG"}
 
@@ -45,12 +49,21 @@ class RasterPixels:
     segments: dict[str, int]
     limits: IngestSettings = field(repr=False)
 
-    def decode(self) -> DisplayFrame:
-        """At full size, upright; uint8 [height, width] or [height, width, 3]. Raises Unreadable."""
+    def stored(self) -> tuple[Picture, bool]:
+        """The picture at full size, upright; and whether EXIF says that it lies turned in the file. Raises Unreadable.
+
+        uint8 or uint16 [height, width], or uint8 [height, width, 3]; what is transparent is black. An alpha channel and
+        colour profiles do not outlive it.
+        """
         with fence("The image cannot be decoded"):
             image = _open(self.data, self.media_type, self.limits)
             image.load()
-            return _display(ImageOps.exif_transpose(image), image.info.get("transparency"))
+            turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+            upright = ImageOps.exif_transpose(image)
+            transparent = image.info.get("transparency")
+            if image.mode.startswith("I") and transparent is None:
+                return np.clip(np.asarray(upright), 0, 2**16 - 1).astype(np.uint16), turned
+            return _display(upright, transparent), turned
 
 
 def read_raster_object(data: bytes, media_type: MediaType, limits: IngestSettings) -> IdentifiableObject:

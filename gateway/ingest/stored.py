@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from gateway.ingest.guard import fence
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gateway.ingest.codecs import PixelSource, Stored
     from gateway.ingest.image import DisplayFrame
     from gateway.ingest.photometric import Display
@@ -33,7 +35,33 @@ class StoredPixels:
         with fence("A frame cannot be decoded"):
             return self.source.decode(number)
 
+    def decoded(self) -> Iterator[tuple[int, Stored, str]]:
+        """Every frame in order: its number, and what ``decode`` gives. Raises Unreadable."""
+        if not self.source.syntax.encapsulated:
+            for number in range(1, self.source.header.frames + 1):
+                yield number, *self.decode(number)
+            return
+        for number, frame in enumerate(self.encoded(), start=1):
+            with fence("A frame cannot be decoded"):
+                stored, photometric = self.source.decode_encoded(frame)
+            yield number, stored, photometric
+
+    def encoded(self) -> Iterator[bytes]:
+        """The compressed frames in order. Raises Unreadable."""
+        frames = self.source.encoded()
+        while True:
+            with fence("The frames cannot be told apart"):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            yield frame
+
     def show(self, number: int, stored: Stored, photometric: str) -> DisplayFrame:
         """A frame as a person would see it. Raises Unreadable."""
         with fence("A frame cannot be shown"):
             return self.display.render(number, stored, photometric)
+
+    def show_all(self, number: int, stored: Stored, photometric: str) -> DisplayFrame | None:
+        """All stored values of a frame, whatever its window; None if ``show`` does that. Raises Unreadable."""
+        with fence("A frame cannot be shown"):
+            return self.display.full_range(number, stored, photometric)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gateway.deid.look import Look
 from gateway.deid.pixels import PixelMasker
 from gateway.deid.policy import load_policy
 from gateway.deid.text import TextRegion
@@ -23,7 +24,7 @@ def _line(seed: int = 1):
 
 def test_equal_frames_are_looked_at_once_and_all_are_masked():
     picture = _line()
-    masked = PixelMasker(POLICY).mask(
+    masked = PixelMasker(POLICY, Look()).mask(
         deid.image(frames=[picture, picture.copy(), np.zeros((256, 256), np.uint8), picture])
     )
     assert masked.looked_at == 2
@@ -39,7 +40,7 @@ def test_equal_frames_are_looked_at_once_and_all_are_masked():
 def test_the_frame_that_came_is_not_changed():
     picture = _line()
     before = picture.copy()
-    PixelMasker(POLICY).mask(deid.image(frames=[picture]))
+    PixelMasker(POLICY, Look()).mask(deid.image(frames=[picture]))
     assert (picture == before).all()
 
 
@@ -54,8 +55,10 @@ def test_over_the_share_cap_the_image_is_refused():
         )
     tight = POLICY.model_copy(update={"share_cap": 0.05})
     with pytest.raises(NotSanitizable, match="5%"):
-        PixelMasker(tight).mask(deid.image(frames=[page]))
-    assert PixelMasker(POLICY.model_copy(update={"share_cap": 1.0})).mask(deid.image(frames=[page])).share > 0.05
+        PixelMasker(tight, Look()).mask(deid.image(frames=[page]))
+    assert (
+        PixelMasker(POLICY.model_copy(update={"share_cap": 1.0}), Look()).mask(deid.image(frames=[page])).share > 0.05
+    )
 
 
 def test_a_detector_that_fails_refuses_the_image(tmp_path, monkeypatch):
@@ -66,7 +69,7 @@ def test_a_detector_that_fails_refuses_the_image(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(__import__("sys").modules, "rapidocr", raising=False)
     with pytest.raises(NotSanitizable, match="detector failed"):
-        PixelMasker(POLICY).mask(deid.image(frames=[_line()]))
+        PixelMasker(POLICY, Look()).mask(deid.image(frames=[_line()]))
 
 
 def test_an_unreadable_frame_stays_unreadable():
@@ -76,7 +79,7 @@ def test_an_unreadable_frame_stays_unreadable():
     broken = deid.image()
     object.__setattr__(broken, "render", render)
     with pytest.raises(Unreadable):
-        PixelMasker(POLICY).mask(broken)
+        PixelMasker(POLICY, Look()).mask(broken)
 
 
 def test_without_a_look_nothing_is_looked_at_or_claimed(tmp_path):

@@ -1,0 +1,149 @@
+"""Step 3 of 7: where each frame of an object is to be masked: text on every frame that differs, templates, regions."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.deid.fill import without_unused
+from gateway.errors import NotSanitizable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.deid.look import Cover, Look
+    from gateway.deid.pixel_policy import ClassLooks, PixelPolicy
+    from gateway.ingest.codecs import Stored
+    from gateway.ingest.image import DisplayFrame
+    from gateway.ingest.stored import StoredPixels
+
+_RECURS = 0.3
+"""Share of the frames that differ in which the same place must hold text for it to be masked in all: what stands still
+in a cine was overlooked where it was not found."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was looked at and masked, for the report. Grows while the object is written.
+
+    Attributes:
+        looked_at: Distinct frames that the detector saw.
+        regions: Text regions found in them.
+        frames_masked: Frames with a mask.
+        share: Largest share of one frame that was masked, 0 to 1.
+        seconds: Time of the looks.
+    """
+
+    looked_at: int = 0
+    regions: int = 0
+    frames_masked: int = 0
+    share: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Survey:
+    """The first look at an object.
+
+    Attributes:
+        photometric: What decoded frames are.
+        always: What is masked in every frame.
+        covers: What else is masked, by frame number; packed bits, frames that are equal share theirs.
+        unused: Whether bits above Bits Stored hold something.
+        shape: Rows and columns.
+    """
+
+    shape: tuple[int, int]
+    photometric: str = ""
+    always: Cover | None = None
+    covers: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    unused: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether any stored value has to change."""
+        return self.unused or self.always is not None or bool(self.covers)
+
+    def cover(self, number: int) -> Cover | None:
+        """What is masked in one frame; None for nothing."""
+        packed = self.covers.get(number)
+        if packed is None:
+            return self.always
+        own = np.unpackbits(packed, count=self.shape[0] * self.shape[1]).reshape(self.shape).view(np.bool_)
+        return own if self.always is None else own | self.always
+
+
+class Surveyor:
+    """Looks at objects under one policy."""
+
+    def __init__(self, policy: PixelPolicy, look: Look) -> None:
+        self._policy = policy
+        self._look = look
+
+    def survey(self, pixels: StoredPixels, looks: ClassLooks, always: Cover | None, tally: Tally) -> Survey:
+        """Look at every frame that differs from all before.
+
+        Args:
+            pixels: Of the object.
+            looks: How closely.
+            always: What is masked whatever is found.
+            tally: Counted in.
+
+        Raises:
+            NotSanitizable: Text covers more of a frame than the policy lets be masked, or the detector failed.
+            Unreadable: A frame cannot be decoded.
+        """
+        header = pixels.source.header
+        survey = Survey((header.rows, header.columns), always=always)
+        done: dict[bytes, npt.NDArray[np.uint8] | None] = {}
+        times: npt.NDArray[np.uint16] | None = None
+        for number, decoded, photometric in pixels.decoded():
+            survey.photometric = photometric
+            stored = without_unused(decoded, header)
+            survey.unused |= stored is not decoded
+            pictures = renderings(pixels, number, stored, photometric, looks)
+            key = hashlib.sha256(
+                b"".join(hashlib.sha256(np.ascontiguousarray(each).data).digest() for each in (stored, *pictures))
+            ).digest()
+            if key not in done:
+                cover = self.cover(pictures, looks, tally)
+                done[key] = None if cover is None else np.packbits(cover)
+                tally.looked_at += 1
+                if cover is not None and header.frames > 1:
+                    times = np.zeros(survey.shape, np.uint16) if times is None else times
+                    times += cover & (times < np.iinfo(np.uint16).max)
+            packed = done[key]
+            if packed is not None:
+                survey.covers[number] = packed
+        if times is not None and (still := times >= max(2.0, _RECURS * len(done))).any():
+            survey.always = still if always is None else still | always
+        return survey
+
+    def cover(
+        self, pictures: Iterable[DisplayFrame], looks: ClassLooks, tally: Tally, *, masked: Cover | None = None
+    ) -> Cover | None:
+        """The text in one frame, by its renderings; ``masked`` as in ``Look.cover``."""
+        began = perf_counter()
+        cover, regions = self._look.cover(pictures, looks, self._policy.pad, masked=masked)
+        tally.seconds += perf_counter() - began
+        tally.regions += regions
+        if cover is not None and cover.mean() > self._policy.share_cap:
+            raise NotSanitizable(
+                f"Text covers more of a frame than the policy's cap of {self._policy.share_cap:.0%} lets be masked"
+            )
+        return cover
+
+
+def renderings(
+    pixels: StoredPixels, number: int, stored: Stored, photometric: str, looks: ClassLooks
+) -> list[DisplayFrame]:
+    """What is looked at: the frame as a person would see it, and all its values if the policy says so."""
+    pictures = [pixels.show(number, stored, photometric)]
+    if looks.full_range and (whole := pixels.show_all(number, stored, photometric)) is not None:
+        pictures.append(whole)
+    return pictures

@@ -1,0 +1,59 @@
+"""Step 2 of 7: grey values made visible whatever any window would show of them.
+
+The values that occur are put in order and given greys at equal distances, so that gaps between them close: print of any
+value stands out from a ground of other values, and one hot pixel changes nothing. A linear scale from the lowest to the
+highest value hides print of a small amplitude, and equalizing the histogram hides print in a crowded part of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from gateway.ingest.codecs import Stored
+
+_LEVELS = 2**16
+_BLOCK = 2**20
+
+
+def spread(stored: Stored) -> npt.NDArray[np.uint8]:
+    """uint8 of the same shape.
+
+    Args:
+        stored: Whole or floating-point numbers. What is wider than 16 bits is first scaled to 16, from the lowest to
+            the highest value that is finite.
+    """
+    levels = _levels(stored)
+    occurs = np.bincount(levels.ravel(), minlength=_LEVELS) > 0
+    order = np.cumsum(occurs) - 1
+    last = max(int(order[-1]), 1)
+    tones = np.rint(np.maximum(order, 0) * (255 / last)).astype(np.uint8)
+    shown: npt.NDArray[np.uint8] = tones[levels]
+    return shown
+
+
+def _levels(stored: Stored) -> npt.NDArray[np.uint16]:
+    """The same order of values in 16 bits without a sign."""
+    if stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2:
+        unsigned = np.dtype(f"u{stored.dtype.itemsize}")
+        native = stored.astype(stored.dtype.newbyteorder("="), copy=False).view(unsigned)
+        if stored.dtype.kind == "i":
+            native = native ^ unsigned.type(1 << (8 * unsigned.itemsize - 1))
+        return native.astype(np.uint16, copy=False)
+    flat = stored.reshape(-1)
+    low, high = np.inf, -np.inf
+    for start in range(0, len(flat), _BLOCK):
+        block = flat[start : start + _BLOCK].astype(np.float64)
+        block = block[np.isfinite(block)]
+        if len(block):
+            low, high = min(low, float(block.min())), max(high, float(block.max()))
+    out = np.zeros(len(flat), np.uint16)
+    if high > low:
+        for start in range(0, len(flat), _BLOCK):
+            share = (flat[start : start + _BLOCK].astype(np.float64) - low) / (high - low)
+            share = np.clip(np.nan_to_num(share, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
+            out[start : start + _BLOCK] = np.rint(share * (_LEVELS - 1))
+    return out.reshape(stored.shape)
