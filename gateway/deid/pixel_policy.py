@@ -14,11 +14,12 @@ class Looks(Strict):
 
     Attributes:
         upright: Pixels of the longer side.
-        turned: The same for the look at the frame turned by a quarter, which finds vertical print.
+        turned: The same for a further look at the frame turned by a quarter; null for none. The upright look finds
+            print that stands upright too.
     """
 
     upright: int = Field(ge=224, le=2048)
-    turned: int = Field(ge=224, le=2048)
+    turned: int | None = Field(ge=224, le=2048)
 
 
 class ClassLooks(Strict):

@@ -1,199 +1,193 @@
 """Step 3 of 7: where text stands in a picture, by the PP-OCRv6 text detector whose weights ship in the rapidocr wheel.
 
-The weights are run on ONNX Runtime directly, on one thread: nothing here can download a model, fetch a font, write a
-log line or touch a disk, as the wheel's own classes do in some configurations. What the network gives is a map of how
-likely each pixel lies in the shrunken middle of a text line (differentiable binarization, arXiv 1911.08947).
-
-Measured: on a picture without text the network takes the whole head of a brain MRI for one giant letter (59 of 60
-pictures at a look of 320 pixels). With three lines of ordinary print beside it, it has the scale of text to go by, and
-does so in 1 of 60 (0 of 60 at 384 and 448). So every look has a strip of reference print below the picture. Boxes that
-are still doubtful are read, and count as text if something can be read.
+What the network gives is a map of how likely each pixel lies in the shrunken middle of a text line (differentiable
+binarization, arXiv 1911.08947). One look finds print that lies and print that stands upright, in either polarity; how
+the picture is prepared for that is in ``canvas.py``. Detection decides that something is masked. Reading clears only
+what is far larger than print mostly is: those shapes are text if something can be read in them, else anatomy.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
+
+from gateway.deid.canvas import batch, scaled, tiles
+from gateway.deid.network import network
+from gateway.deid.reading import Reader
+from gateway.deid.regions import TextRegion, resized, stands, straightened, turned_back
 
 if TYPE_CHECKING:
+    from gateway.deid.markers import Markers
     from gateway.ingest.image import DisplayFrame
 
-_STRIDE = 32  # the network's largest; both sides of its input are multiples of it
-_STRIP = 64
-_STRIP_LINES = 3
-_STRIP_PRINT = "REFERENCE 0123456789 ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_STRIP_SCALE = 0.4
+__all__ = ["TextDetector", "TextRegion"]
 
 _EDGE = 0.05  # where a region ends on the map
 _PEAK = 0.3  # what its middle must reach; rapidocr's own threshold
 _MIN_AREA = 4
 _UNCLIP = 1.6  # how far the detector's training shrank its regions (ratio of area to perimeter)
-_LARGE_SIDE = 0.12  # of the look's shorter side: print this tall is doubtful, and anatomy is what it mostly is
-_READ_HEIGHT = 48
-_READ_WIDTH = 320
-_READ_SCORE = 0.8  # measured: print 0.87 or more, a dental arch 0.68, a knot of vessels 0.69
+
+_LARGE_SHARE, _LARGE = 0.17, 60  # of the look's shorter side, and pixels: taller print is rare, and anatomy is not
+_LINE = 4.0  # longer than this many heights: a line, however large
+_WEAK = 0.7  # a blot that stands alone, no longer than twice its height, and no surer than this is doubtful too
+_READ_SCORE = 0.9  # measured: print 0.91 or more, a dental arch 0.86, a knot of vessels 0.69
 _READ_CHARACTERS = 2
-_MOST_READ = 8  # doubtful regions read in one picture; any more count as text, unread
-
-
-@dataclass(frozen=True, slots=True)
-class TextRegion:
-    """One region of text, as a rectangle that may be turned.
-
-    Attributes:
-        centre: x, y in pixels of the picture.
-        size: Its two sides in pixels.
-        angle: Degrees, as cv2.minAreaRect gives it.
-        score: Highest value of the network's map in it, 0 to 1.
-    """
-
-    centre: tuple[float, float]
-    size: tuple[float, float]
-    angle: float
-    score: float
-
-    def corners(self, pad: float = 0.0) -> npt.NDArray[np.float32]:
-        """Its four corners, [4, 2], each side ``pad`` pixels further out."""
-        width, height = self.size
-        box = (self.centre, (width + 2 * pad, height + 2 * pad), self.angle)
-        return np.asarray(cv2.boxPoints(box), dtype=np.float32)
+_FAINT_SCORE, _FAINT_VARIETY = 0.78, 5  # or so sure of so many different ones: shapes read as "0000" or "ooo"
+_MOST_READ = 6  # regions read in one look; of more than these all count as text, unread
+_TRACE, _TRACE_ROWS = 0.02, 3  # on the map: so much, in more rows than these
+_MOST_BANDS = 0.5  # of a picture's width; beyond it the whole picture is turned
+_OVERVIEW = 512  # the look at all of a picture that takes tiles, for print that is large in them
 
 
 class TextDetector:
     """Two network sessions. Loading takes about 0.3 s; make one and keep it."""
 
     def __init__(self) -> None:
-        spec = find_spec("rapidocr")
-        if spec is None or spec.origin is None:
-            raise RuntimeError("the package rapidocr, which holds the weights, is not installed")
-        folder = Path(spec.origin).parent / "models"
-        self._detector = _session(folder / "PP-OCRv6_det_small.onnx")
-        self._reader = _session(folder / "PP-OCRv6_rec_small.onnx")
-        characters: str = self._reader.get_modelmeta().custom_metadata_map["character"]
-        self._counts = np.array([False, *(character.isalnum() for character in characters.splitlines()), False])
+        self._network = network("PP-OCRv6_det_small.onnx")
+        self._input = self._network.get_inputs()[0].name
+        self._reader = Reader()
 
-    def regions(self, frame: DisplayFrame, upright: int, turned: int | None) -> list[TextRegion]:
+    def regions(
+        self, frame: DisplayFrame, upright: int, turned: int | None = None, keep: Markers | None = None
+    ) -> list[TextRegion]:
         """Every region of text.
 
         Args:
             frame: uint8 [height, width] or [height, width, 3].
-            upright: Pixels to which the frame's longer side is scaled for the look; it is doubled at most.
-            turned: The same for a second look at the frame turned by a quarter, for vertical print; None for none.
+            upright: Pixels to which the frame's longer side is scaled for the look; it is doubled at most. Above 1.25
+                million pixels the look is made in overlapping tiles, and at all of it once more, small.
+            turned: The same for a further look at the frame turned by a quarter; None for none.
+            keep: Markers that are no regions if they are read with certainty; None for none.
 
         Returns:
             Regions in the frame's own pixels.
         """
-        colour = frame if frame.ndim == 3 else np.repeat(frame[:, :, None], 3, axis=2)
-        found = self._look(_scaled(colour, upright), turned=False, shape=frame.shape)
+        picture = scaled(frame, upright)
+        places = tiles(*picture.shape[:2])
+        found = []
+        for rows, columns in places:
+            for region in self._look(picture[rows, columns], keep):
+                x, y = region.centre
+                found.append(TextRegion((x + columns.start, y + rows.start), region.size, region.angle, region.score))
+        found = [resized(region, picture, frame) for region in found]
+        if len(places) > 1:
+            small = scaled(picture, _OVERVIEW)
+            found += [resized(region, small, frame) for region in self._look(small, keep)]
         if turned is not None:
-            found += self._look(_scaled(colour, turned), turned=True, shape=frame.shape)
+            look = scaled(frame, turned)
+            quarter = np.ascontiguousarray(np.rot90(look))
+            found += [resized(turned_back(region, look.shape[1]), look, frame) for region in self._look(quarter, keep)]
         return found
 
-    def _look(self, look: npt.NDArray[np.uint8], *, turned: bool, shape: tuple[int, ...]) -> list[TextRegion]:
-        seen = np.ascontiguousarray(np.rot90(look)) if turned else look
-        likely = self._map(_with_strip(seen))[: seen.shape[0], : seen.shape[1]]
-        if turned:
-            likely = np.ascontiguousarray(np.rot90(likely, 3))
+    def _look(self, picture: DisplayFrame, keep: Markers | None) -> list[TextRegion]:
+        text, likely = self._text(picture)
+        # Faint print that stands upright is found in pieces, and whole in a look at the turned band around a piece.
+        for start, end in _bands([region for region in text if stands(region)], likely):
+            band = picture[:, start:end]
+            for region in self._text(np.ascontiguousarray(np.rot90(band)))[0]:
+                back = turned_back(region, band.shape[1])
+                text.append(replace(back, centre=(back.centre[0] + start, back.centre[1])))
+        return text if keep is None else keep.others(text, picture, self._reader)
+
+    def _text(self, picture: DisplayFrame) -> tuple[list[TextRegion], npt.NDArray[np.float32]]:
+        """Its regions, and the network's map [height, width]."""
+        height, width = picture.shape[:2]
+        (output,) = self._network.run(None, {self._input: batch(picture)})
+        likely: npt.NDArray[np.float32] = output[0, 0, :height, :width]
         candidates = _candidates(likely)
-        doubtful = [region for region in candidates if min(region.size) > _LARGE_SIDE * min(look.shape[:2])]
-        text = [region for region in candidates if region not in doubtful]
-        text += [region for region in doubtful[:_MOST_READ] if self._readable(look, region)] + doubtful[_MOST_READ:]
-        factors = (shape[1] / look.shape[1], shape[0] / look.shape[0])
-        return [_resized(region, factors) for region in text]
+        limit = min(_LARGE, _LARGE_SHARE * min(height, width))
+        large = [
+            region for region in candidates if limit < min(region.size) and max(region.size) < _LINE * min(region.size)
+        ]
+        blots = [region for region in candidates if region not in large and _blot(region, candidates)]
+        text = [region for region in candidates if region not in large and region not in blots]
+        text += self._print(large, picture, _READ_CHARACTERS) + self._print(blots, picture, 1)
+        return text, likely
 
-    def _map(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        batch = (picture.astype(np.float32) * np.float32(2 / 255) - np.float32(1)).transpose(2, 0, 1)[None]
-        (output,) = self._detector.run(None, {self._detector.get_inputs()[0].name: np.ascontiguousarray(batch)})
-        likely: npt.NDArray[np.float32] = output[0, 0]
-        return likely
+    def _print(self, doubtful: list[TextRegion], picture: DisplayFrame, fewest: int) -> list[TextRegion]:
+        """Those in which enough can be read. Where that is so in one of them, single letters beside it count too."""
+        if len(doubtful) > _MOST_READ:
+            return doubtful
+        letters = [self._letters(picture, region) for region in doubtful]
+        enough = 1 if any(count >= fewest for count in letters) else fewest
+        return [region for region, count in zip(doubtful, letters, strict=True) if count >= enough]
 
-    def _readable(self, look: npt.NDArray[np.uint8], region: TextRegion) -> bool:
-        """Whether two letters or digits can be read in a region: either way up, and along either side if square."""
-        crop = _upright(look, region)
-        quarters = (0, 2) if crop.shape[1] > 1.5 * crop.shape[0] else (0, 2, 1, 3)
-        return any(self._read(np.ascontiguousarray(np.rot90(crop, quarter))) for quarter in quarters)
-
-    def _read(self, crop: npt.NDArray[np.uint8]) -> bool:
-        width = max(_READ_WIDTH, round(_READ_HEIGHT * crop.shape[1] / crop.shape[0]))
-        scaled = cv2.resize(crop, (min(width, round(_READ_HEIGHT * crop.shape[1] / crop.shape[0])) or 1, _READ_HEIGHT))
-        batch = np.zeros((1, 3, _READ_HEIGHT, width), np.float32)
-        batch[0, :, :, : scaled.shape[1]] = (scaled.astype(np.float32) * np.float32(2 / 255) - 1).transpose(2, 0, 1)
-        (output,) = self._reader.run(None, {self._reader.get_inputs()[0].name: batch})
-        best, score = output[0].argmax(1), output[0].max(1)
-        # Connectionist temporal classification: 0 is the blank; the same class twice in a row is one character.
-        starts = (best != 0) & np.concatenate(([True], best[1:] != best[:-1]))
-        kept = score[starts & self._counts[best]]
-        return len(kept) >= _READ_CHARACTERS and float(kept.mean()) >= _READ_SCORE
-
-
-def _session(path: Path) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.enable_cpu_mem_arena = False  # sizes vary from picture to picture; an arena would keep the largest of all
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def _scaled(picture: npt.NDArray[np.uint8], longest_side: int) -> npt.NDArray[np.uint8]:
-    height, width = picture.shape[:2]
-    factor = min(longest_side / max(height, width), 2.0)
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, size, interpolation=way), dtype=np.uint8)
-
-
-def _with_strip(look: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The look with reference print below it, sides padded to the network's stride."""
-    height, width = look.shape[:2]
-    rows, columns = -(-height // _STRIDE) * _STRIDE, max(-(-width // _STRIDE) * _STRIDE, 5 * _STRIDE)
-    canvas = np.zeros((rows + _STRIP, columns, 3), np.uint8)
-    canvas[:height, :width] = look
-    for line in range(_STRIP_LINES):
-        base = rows + round(_STRIP * (line + 0.5) / _STRIP_LINES) + 4
-        cv2.putText(
-            canvas, _STRIP_PRINT, (6, base), cv2.FONT_HERSHEY_SIMPLEX, _STRIP_SCALE, (255, 255, 255), 1, cv2.LINE_AA
-        )
-    return canvas
+    def _letters(self, picture: DisplayFrame, region: TextRegion) -> int:
+        """Letters and digits that are read with certainty: either way up, along either side if about square."""
+        crop = straightened(picture, region)
+        most = 0
+        for quarter in (0, 2) if crop.shape[1] > 1.5 * crop.shape[0] else (0, 2, 1, 3):
+            reading = self._reader.read(np.ascontiguousarray(np.rot90(crop, quarter)))
+            scores = reading.letters()
+            score = sum(scores) / max(1, len(scores))
+            if score >= _READ_SCORE or (score >= _FAINT_SCORE and reading.variety() >= _FAINT_VARIETY):
+                most = max(most, len(scores))
+            if most >= _READ_CHARACTERS:
+                break
+        return most
 
 
 def _candidates(likely: npt.NDArray[np.float32]) -> list[TextRegion]:
+    if not (likely >= _PEAK).any():
+        return []
     count, labels, stats, _ = cv2.connectedComponentsWithStats((likely > _EDGE).astype(np.uint8))
     found = []
     for label in range(1, count):
         left, top, width, height, area = (int(value) for value in stats[label])
         if area < _MIN_AREA:
             continue
+        part = likely[top : top + height, left : left + width]
         window = labels[top : top + height, left : left + width] == label
-        points = cv2.findNonZero(window.astype(np.uint8))
-        (x, y), (first, second), angle = cv2.minAreaRect(points)
-        first, second = first + 1, second + 1  # minAreaRect measures between pixel centres
-        out = first * second * _UNCLIP / (2 * (first + second))
-        score = float(likely[top : top + height, left : left + width][window].max())
+        score = float(part[window].max())
         if score < _PEAK:
             continue
+        (x, y), (first, second), angle = cv2.minAreaRect(cv2.findNonZero(window.astype(np.uint8)))
+        first, second = first + 1, second + 1  # minAreaRect measures between pixel centres
+        out = first * second * _UNCLIP / (2 * (first + second))
         found.append(TextRegion((x + left, y + top), (first + 2 * out, second + 2 * out), angle, score))
     return found
 
 
-def _upright(look: npt.NDArray[np.uint8], region: TextRegion) -> npt.NDArray[np.uint8]:
-    """What a region shows, its longer side lying."""
-    width, height = max(1, round(region.size[0])), max(1, round(region.size[1]))
-    corners = region.corners()
-    target = np.array([[0, height - 1], [0, 0], [width - 1, 0]], np.float32)
-    crop = cv2.warpAffine(look, cv2.getAffineTransform(corners[:3], target), (width, height))
-    return np.asarray(np.rot90(crop) if height > width else crop, dtype=np.uint8)
+def _bands(regions: list[TextRegion], likely: npt.NDArray[np.float32]) -> list[tuple[int, int]]:
+    """First and last column (exclusive) of the bands around regions beyond whose ends there is a trace of more.
+
+    One band for all columns if they are much of the width.
+    """
+    width = likely.shape[1]
+    bands: list[tuple[int, int, list[TextRegion]]] = []
+    for region in sorted(regions, key=lambda one: float(one.corners()[:, 0].min())):
+        left, right = region.corners()[:, 0].min(), region.corners()[:, 0].max()
+        margin = 0.75 * (right - left) + 4
+        start, end, members = max(0, int(left - margin)), min(width, int(right + margin) + 1), [region]
+        if bands and start < bands[-1][1]:
+            before = bands.pop()
+            start, end, members = before[0], max(end, before[1]), [*before[2], region]
+        bands.append((start, end, members))
+    traced = [(start, end) for start, end, members in bands if _trace(members, likely[:, start:end])]
+    return [(0, width)] if sum(end - start for start, end in traced) > _MOST_BANDS * width else traced
 
 
-def _resized(region: TextRegion, factors: tuple[float, float]) -> TextRegion:
-    """In the frame's own pixels. The two factors differ by rounding only, so the angle stays."""
-    x, y = factors
-    scale = (x + y) / 2
-    size = (region.size[0] * scale, region.size[1] * scale)
-    return TextRegion((region.centre[0] * x, region.centre[1] * y), size, region.angle, region.score)
+def _trace(regions: list[TextRegion], likely: npt.NDArray[np.float32]) -> bool:
+    """Whether a band of the map shows something above or below its regions."""
+    outside = likely.max(axis=1)
+    for region in regions:
+        down = region.corners()[:, 1]
+        outside[max(0, int(down.min())) : max(0, int(down.max()) + 1)] = 0
+    return len(regions) > 1 or int((outside > _TRACE).sum()) > _TRACE_ROWS
+
+
+def _blot(region: TextRegion, others: list[TextRegion]) -> bool:
+    """Whether a region is weak, about square, and far from every other: nothing of a line of print."""
+    short, long = sorted(region.size)
+    if region.score >= _WEAK or long > 2 * short:
+        return False
+    x, y = region.centre
+    reach = [2 * long + max(other.size) / 2 for other in others]
+    return all(
+        other is region or max(abs(other.centre[0] - x), abs(other.centre[1] - y)) > far
+        for other, far in zip(others, reach, strict=True)
+    )

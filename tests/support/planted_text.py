@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 Picture = npt.NDArray[np.uint8]
 
 NAMES = ("DOE^JOHN", "Müller, Anna", "GARCIA LOPEZ M", "Smith, Jane A.", "O'Brien Pat", "NOWAK KATARZYNA", "Ito Haruki")
-HERSHEY = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_PLAIN)
+FONTS = ("freetype", "sans", "italic", "bitmap")
+WEIGHTS = (300, 400, 600, 800)
+_SIZE_OF_CAPITALS = {"freetype": 1.36, "sans": 1.3, "italic": 1.3, "bitmap": 1 / 7}
+CONTRASTS = {"plain": (90, 160), "low": (40, 60)}
+"""Grey levels between the ink and the mean of what it stands on."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Planted:
         text: What was written.
         background: Kind of background.
         vertical: Whether the line was turned by a quarter.
+        font: One of FONTS.
     """
 
     picture: Picture
@@ -37,6 +42,7 @@ class Planted:
     text: str
     background: str
     vertical: bool
+    font: str
 
     @property
     def height(self) -> int:
@@ -119,23 +125,28 @@ def words(rng: np.random.Generator) -> str:
     )  # fmt: skip
 
 
-def _print(rng: np.random.Generator, text: str, height: int) -> Picture:
+def draw(rng: np.random.Generator, text: str, height: int, font: str) -> Picture:
     """The line as a mask of ink, 0 to 255, cut to the ink; its capitals are about ``height`` tall."""
-    if rng.random() < 0.5:
-        font = ImageFont.load_default(size=max(6.0, height * 1.36))
-        _, _, right, bottom = font.getbbox(text)
-        canvas = Image.new("L", (int(right) + 8, int(bottom) + 8))
-        ImageDraw.Draw(canvas).text((4, 4), text, font=font, fill=255)
-        ink: Picture = np.asarray(canvas)
+    if font == "freetype":
+        ink = _pillow(text, ImageFont.load_default(size=height * _SIZE_OF_CAPITALS[font]))
+    elif font == "bitmap":  # one fixed set of dots, enlarged: the character generators of older consoles
+        ink = _pillow(text.encode("ascii", "replace").decode(), ImageFont.load_default_imagefont())
+        factor = height * _SIZE_OF_CAPITALS[font]
+        ink = cv2.resize(ink, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)  # type: ignore[assignment]
     else:
-        face = HERSHEY[rng.integers(len(HERSHEY))]
-        text = text.encode("ascii", "replace").decode()
-        scale = cv2.getFontScaleFromHeight(face, height, 1)
-        (width, tall), base = cv2.getTextSize(text, face, scale, max(1, round(height / 12)))
-        ink = np.zeros((tall + base + 12, width + 12), np.uint8)
-        cv2.putText(ink, text, (6, tall + 6), face, scale, 255, max(1, round(height / 12)), cv2.LINE_AA)
+        canvas = np.zeros((3 * height + 24, 2 * height * len(text) + 40, 3), np.uint8)
+        face, size, weight = cv2.FontFace(font), round(height * _SIZE_OF_CAPITALS[font]), int(rng.choice(WEIGHTS))
+        cv2.putText(canvas, text, (12, 2 * height + 8), (255, 255, 255), face, size, weight)
+        ink = canvas[:, :, 0]
     rows, columns = np.flatnonzero(ink.max(1) > 60), np.flatnonzero(ink.max(0) > 60)
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return np.asarray(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], dtype=np.uint8)
+
+
+def _pillow(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Picture:
+    _, _, right, bottom = font.getbbox(text)
+    canvas = Image.new("L", (int(right) + 8, int(bottom) + 8))
+    ImageDraw.Draw(canvas).text((4, 4), text, font=font, fill=255)
+    return np.asarray(canvas)
 
 
 def background(kind: str, seed: int, size: tuple[int, int]) -> Picture:
@@ -143,22 +154,71 @@ def background(kind: str, seed: int, size: tuple[int, int]) -> Picture:
     return np.clip(BACKGROUNDS[kind](np.random.default_rng(seed), *size), 0, 255).astype(np.uint8)
 
 
-def plant(kind: str, seed: int, size: tuple[int, int], height: int) -> Planted | None:
-    """A picture with one line whose capitals are about ``height`` pixels tall; None if it does not fit."""
+def _place(rng: np.random.Generator, picture: Picture, shape: tuple[int, int], above: int) -> tuple[int, int, int]:
+    """Top, left and grey level of a line, in a corner half of the time.
+
+    Of twelve places the first where the ink stands out from the (smoothed) picture along the whole line by three fifths
+    of its contrast, else the last: print whose grey is that of what it stands on is no print there.
+    """
+    free = (picture.shape[0] - shape[0] - 4, picture.shape[1] - shape[1] - 4)
+    smooth = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 3)
+    corner = rng.random() < 0.5
+    for _ in range(12):
+        top, left = (2 + (int(rng.choice([0, span])) if corner else int(rng.integers(span + 1))) for span in free)
+        below = smooth[top : top + shape[0], left : left + shape[1]]
+        colour = min(255, max(0, round(float(below.mean())) + above))
+        if float(((colour - below) * np.sign(above)).min()) >= 0.6 * abs(above):
+            break
+        corner = False
+    return top, left, colour
+
+
+def plant(
+    kind: str,
+    seed: int,
+    size: tuple[int, int],
+    height: int,
+    *,
+    vertical: bool | None = None,
+    contrast: str = "plain",
+    inverse: bool = False,
+    font: str | None = None,
+    text: str | None = None,
+) -> Planted | None:
+    """A picture with one line in it.
+
+    Args:
+        kind: One of BACKGROUNDS.
+        seed: Decides all that is not given.
+        size: Height and width of the picture.
+        height: About that of the line's capitals, in pixels.
+        vertical: Whether the line is turned by a quarter; one line of four is, unless given.
+        contrast: One of CONTRASTS.
+        inverse: Turn black and white of the whole picture about at the end.
+        font: One of FONTS.
+        text: What to write; a line that does not fit is replaced by a shorter one only if it is not given.
+
+    Returns:
+        None if no line fits.
+    """
     rng = np.random.default_rng([seed, height])
     picture = background(kind, seed, size)
-    text = words(rng)
-    ink = _print(rng, text, height)
-    vertical = bool(rng.random() < 0.25)
-    if vertical:
-        ink = np.ascontiguousarray(np.rot90(ink, rng.choice([1, 3])))
-    free = (size[0] - ink.shape[0] - 4, size[1] - ink.shape[1] - 4)
-    if min(free) < 2:
+    font = font or str(rng.choice(FONTS))
+    turned = bool(rng.random() < 0.25) if vertical is None else vertical
+    for _ in range(8):
+        written = text or words(rng)
+        ink = draw(rng, written, height, font)
+        if turned:
+            ink = np.ascontiguousarray(np.rot90(ink, rng.choice([1, 3])))
+        free = (size[0] - ink.shape[0] - 4, size[1] - ink.shape[1] - 4)
+        if min(free) >= 2:
+            break
+    else:
         return None
-    corner = rng.random() < 0.5
-    top, left = (2 + (int(rng.choice([0, span])) if corner else int(rng.integers(span + 1))) for span in free)
+    above = int(rng.integers(*CONTRASTS[contrast])) * (-1 if kind == "light" else 1)
+    top, left, colour = _place(rng, picture, (ink.shape[0], ink.shape[1]), above)
     window = picture[top : top + ink.shape[0], left : left + ink.shape[1]]
-    colour = 15 if kind == "light" else min(255, int(window.mean()) + int(rng.integers(90, 160)))
     share = ink.astype(np.float64) / 255
     window[...] = (window * (1 - share) + colour * share).astype(np.uint8)
-    return Planted(picture, (left, top, left + ink.shape[1], top + ink.shape[0]), text, kind, vertical)
+    box = (left, top, left + ink.shape[1], top + ink.shape[0])
+    return Planted(255 - picture if inverse else picture, box, written, kind, turned, font)

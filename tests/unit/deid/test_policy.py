@@ -38,7 +38,7 @@ def test_the_shipped_policy_loads_and_refuses_when_the_detector_fails():
         ("share_cap: 0.4", "share_cap: 40", "pixels.share_cap: "),
         ("share_cap: 0.4", "share_cap: '0.4'", "pixels.share_cap: "),
         ("on_failure: refuse", "on_failure: pass", "pixels.on_failure: "),
-        ("upright: 384", "upright: 20", "pixels.single_frame.upright: "),
+        ("upright: 512", "upright: 20", "pixels.single_frame.upright: "),
         ('profile: "113100"', 'profile: "113110"', "profile: "),
         ("name: basic", "name: [", "not YAML"),
         ("name: basic", "name: basic\nname: other", "name: stands twice"),

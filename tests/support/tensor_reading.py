@@ -1,0 +1,50 @@
+"""What a text recogniser makes of a planted line in the 224 x 224 tensor that leaves for the model."""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from gateway.catalog import InputSpec
+from gateway.preprocess.tensor import to_tensor
+
+if TYPE_CHECKING:
+    from gateway.deid.image import SanitizedImage
+    from gateway.deid.reading import Reader
+    from tests.support.planted_text import Planted
+
+SPEC = InputSpec()
+
+
+def share_read(image: SanitizedImage, planted: Planted, reader: Reader) -> float:
+    """Share of the line's letters and digits that are read, in their order, at its place in the tensor; 0 to 1.
+
+    The best of: enlarged twice and four times, with a margin and a wider one, either way up if the line stands upright.
+    The place is known, so the recogniser has it easier than anyone who finds the tensor.
+    """
+    tensor = to_tensor(image, SPEC).array[0]
+    height, width = planted.picture.shape
+    left, right = (side * SPEC.width / width for side in planted.box[::2])
+    top, bottom = (side * SPEC.height / height for side in planted.box[1::2])
+    best = 0.0
+    for margin in (1.0, 3.0):
+        rows = slice(max(0, int(top - margin)), int(bottom + margin) + 1)
+        columns = slice(max(0, int(left - margin)), int(right + margin) + 1)
+        crop = tensor[rows, columns]
+        for way in (1, 3) if planted.vertical else (0,):
+            line = np.ascontiguousarray(np.rot90(crop, way))
+            for factor in (2, 4):
+                large = cv2.resize(line, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+                best = max(best, _share(planted.text, reader.read(large).text))
+    return best
+
+
+def _share(written: str, read: str) -> float:
+    wanted, got = (
+        "".join(character for character in text.casefold() if character.isalnum()) for text in (written, read)
+    )
+    matcher = SequenceMatcher(None, wanted, got, autojunk=False)
+    return sum(block.size for block in matcher.get_matching_blocks()) / max(1, len(wanted))
