@@ -13,10 +13,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pydicom._uid_dict import UID_dictionary
-from pydicom.charset import encode_string, python_encoding
+from pydicom.charset import encode_string
 from pydicom.sequence import Sequence
 
 from gateway.deid.values import is_term, texts
+from gateway.ingest.vr import LIKE_ASCII
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,8 +34,6 @@ _MIN_DIGITS_IN_NUMBERS = 6  # a Patient ID of 512 is not proved by an image of 5
 _TEXT_VRS = frozenset(
     {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
 )
-_LIKE_ASCII = frozenset(python_encoding.values())
-"""Codecs of the standard's character sets. Each writes ASCII text as ASCII."""
 _ALWAYS = frozenset({"utf-8", "latin-1"})
 _WIDE = re.compile(rb"[!-~]\0[!-~]\0[!-~]")
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u2e80-\U0010ffff]")
@@ -66,7 +65,7 @@ def _suspects(output: bytes, needles: Iterable[str], codecs: frozenset[str]) -> 
     """Identifiers that are in the bytes in some form, if only as a part of another word; and their forms."""
     lowered = output.lower()
     wide = _WIDE.search(lowered) is not None  # most headers hold no text of 16 bits a letter, and need no look for it
-    strange = codecs - _LIKE_ASCII
+    strange = codecs - LIKE_ASCII
     readings: list[str] | None = None
     found = {}
     for needle in needles:
@@ -133,7 +132,7 @@ class _Look:
 
 def _forms(needle: str, codecs: frozenset[str]) -> set[bytes]:
     """An identifier as bytes in small letters: it may stand there in small letters, in capitals, or as names are."""
-    if needle.isascii() and codecs <= _LIKE_ASCII:
+    if needle.isascii() and codecs <= LIKE_ASCII:
         return {needle.encode(), _sixteen_bits(needle)}
     forms = set()
     for text in (needle, needle.upper(), needle.title()):

@@ -15,7 +15,7 @@ from struct import Struct, pack
 from typing import TYPE_CHECKING, Any, Self
 
 from pydicom.charset import convert_encodings, default_encoding
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import writers
 from pydicom.multival import MultiValue
@@ -27,12 +27,11 @@ from gateway.errors import ImageTooLarge, NotSanitizable
 from gateway.ingest.guard import silence
 from gateway.ingest.structure import UNDEFINED, name
 from gateway.ingest.syntax import TransferSyntax, transfer_syntax
-from gateway.ingest.vr import LONG, NUMBERS, SHORT, TAGS, known_vr
+from gateway.ingest.vr import LIKE_ASCII, LONG, NUMBERS, SHORT, TAGS, known_vr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pydicom.dataelem import DataElement
     from pydicom.dataset import Dataset
     from pydicom.tag import BaseTag
 
@@ -208,7 +207,9 @@ class _Encoder:
         elements: Elements = dataset._dict  # type: ignore[assignment] # noqa: SLF001 - a Dataset converts what it hands out
         charset = _charset(elements.get(_CHARACTER_SET), inherited)
         read = dataset.original_character_set
-        as_read = not read or charset == ([read] if isinstance(read, str) else [*read])
+        as_written = [read] if isinstance(read, str) else [*read]
+        as_read = not read or charset == as_written
+        alike = as_read or LIKE_ASCII.issuperset((*charset, *as_written))
         implicit, little_endian = self._implicit, self._little_endian
         parts: list[bytes] = []
         for key, element in sorted(elements.items(), key=_number):
@@ -216,12 +217,16 @@ class _Encoder:
             if not after < tag < before or not tag & 0xFFFF:
                 continue
             vr = element.VR
-            if isinstance(element, RawDataElement) and vr in _COPIED and (as_read or vr not in _TEXT):
+            if (
+                isinstance(element, RawDataElement)
+                and vr in _COPIED
+                and (as_read or vr not in _TEXT or (alike and _is_plain(element.value)))
+            ):
                 value, undefined = element.value or b"", element.length == UNDEFINED
                 if element.is_little_endian != little_endian and vr in _WORDS:
                     value = _swapped(value, _WORDS[vr])
             else:
-                known = dataset[key] if isinstance(element, RawDataElement) else element
+                known = element if isinstance(element, DataElement) else dataset[key]
                 vr = known.VR if known.VR in _CODES else _settled(known)
                 value, undefined = self._value(known, vr, charset), known.is_undefined_length and vr in _FRAGMENTED
                 if vr == "SQ" and implicit and known_vr(tag) != "SQ":
@@ -301,6 +306,11 @@ class _Encoder:
 
 def _number(item: tuple[BaseTag, object]) -> int:
     return int(item[0])  # BaseTag compares in Python, an int does not
+
+
+def _is_plain(value: bytes | None) -> bool:
+    """Whether text is the same in every character set."""
+    return not value or (value.isascii() and b"\x1b" not in value)
 
 
 def _settled(element: DataElement) -> str:

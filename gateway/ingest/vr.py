@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pydicom._dicom_dict import DicomDictionary
+from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
@@ -32,6 +33,9 @@ NUMBERS = {"US": 2, "SS": 2, "UL": 4, "SL": 4, "FL": 4, "AT": 4, "FD": 8, "SV": 
 
 TAGS = {tag: BaseTag(tag) for tag in DicomDictionary}
 """pydicom's key of every attribute. The same object every time: then a look-up by it needs no comparison in Python."""
+
+LIKE_ASCII = frozenset(python_encoding.values())
+"""Codecs of the standard's character sets. Each writes ASCII text as ASCII, if no escape sequence is in it."""
 
 _KNOWN: dict[int, str] = {tag: entry[0] for tag, entry in DicomDictionary.items()}
 _BLANK = vars(Dataset())
