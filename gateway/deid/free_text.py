@@ -146,7 +146,7 @@ class FreeText:
             for token in tokens
         ):
             return False
-        if strange and _FACILITY.search(folded):
+        if strange and (_FACILITY.search(folded) or any(self._words.announces_a_name(token.word) for token in tokens)):
             return False
         spans = self._spans(folded, places, tokens, known)
         if any(not self._is_own(span, strange, folded) for span in spans):

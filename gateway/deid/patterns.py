@@ -62,7 +62,7 @@ _DATES = (
     re.compile(r"(?:18|19|20|21)\d\d\s?년\s?\d{1,2}\s?월(?:\s?\d{1,2}\s?일)?"),
 )  # fmt: skip
 _TIME = re.compile(
-    r"(?:\s|,|;|-|@|\bt|\bat|\bum|\ba|\bas|\balle|\bore|\bkl\.?){0,4}(?:[01]?\d|2[0-3])\s?(?::|h|\.)\s?[0-5]\d"
+    r"(?:\s|,|;|-|@|t(?=\d)|\bat|\bum|\ba|\bas|\balle|\bore|\bkl\.?){0,4}(?:[01]?\d|2[0-3])\s?(?::|h|\.)\s?[0-5]\d"
     r"(?::[0-5]\d(?:\.\d{1,6})?)?(?:\s?(?:am|pm|uhr|hrs?|h)\b)?"
 )
 

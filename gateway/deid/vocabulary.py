@@ -112,6 +112,10 @@ class Vocabulary:
         """A given or family name (folded); it may be a word as well."""
         return word in self.given or word in self.family
 
+    def announces_a_name(self, word: str) -> bool:
+        """A title or a label (folded): what follows may be a name."""
+        return word in self.titles or word in self.labels
+
     def is_only_a_name(self, word: str) -> bool:
         """A name, and no word of any kind."""
         return (word in self.family or word in self.given) and not self.is_word(word)
