@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
@@ -18,21 +17,21 @@ from gateway.admission.access import AccessPolicy
 from gateway.admission.key_record import KeyRecord, NewKey
 from gateway.admission.keys import KeyMaker
 from gateway.admission.plans import Plans
+from gateway.cli.database import database, database_on_record, run, who
 from gateway.cli.errors import explain_settings, fail
 from gateway.errors import GatewayError, InvalidParameter
-from gateway.settings import AdmissionSettings, DatabaseSettings
+from gateway.settings import AdmissionSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator
 
     from gateway.admission.key_store import KeyStore
-
-Answer = TypeVar("Answer")
+    from gateway.audit.recorder import Recorder
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Issue, list, rotate and revoke API keys.\n\n"
-    "Needs DATABASE_URL and ADMISSION_KEY_PEPPER, as the gateway does. "
+    "Needs DATABASE_URL, ADMISSION_KEY_PEPPER and AUDIT_CHAIN_KEY, as the gateway does: each change is on record. "
     "What is changed here holds on every running worker within a second.",
 )
 
@@ -77,7 +76,7 @@ def issue(  # noqa: PLR0917 - typer reads options from the signature
     settings = _settings()
     now = datetime.now(UTC)
     try:
-        scopes = AccessPolicy.load(settings.access_policy).expand(roles=role or (), scopes=scope or ())
+        granted = AccessPolicy.load(settings.access_policy).expand(roles=role or (), scopes=scope or ())
         if plan not in (plans := Plans.load(settings.plans_policy)):
             raise InvalidParameter(f"No such plan; there are: {', '.join(sorted(plans))}")
     except ValueError as error:
@@ -87,7 +86,7 @@ def issue(  # noqa: PLR0917 - typer reads options from the signature
     new = NewKey(
         owner=owner,
         tenant=tenant,
-        scopes=scopes,
+        scopes=granted,
         plan=plan,
         expires_at=now + lifetime if lifetime else None,
         addresses=tuple(network or ()),
@@ -95,11 +94,16 @@ def issue(  # noqa: PLR0917 - typer reads options from the signature
     )
 
     async def work() -> tuple[KeyRecord, str]:
-        async with _store(settings) as store:
+        from gateway.audit.events import KeyIssued  # noqa: PLC0415 - see database.py
+
+        async with _changing(settings) as (store, recorder):
             record, issued = await store.issue(new)
+            scopes = tuple(sorted(record.scopes))
+            ends = record.expires_at.isoformat() if record.expires_at else ""
+            await recorder.record(KeyIssued(*who(), record.key_id, record.tenant, scopes, record.plan, ends))
             return record, issued.text
 
-    record, secret = _run(work())
+    record, secret = run(work())
     _show_secret(record, secret)
 
 
@@ -117,7 +121,7 @@ def list_keys(
         async with _store(settings) as store:
             return await store.list(tenant=tenant)
 
-    records = _run(work())
+    records = run(work())
     now = datetime.now(UTC)
     if as_json:
         typer.echo(json.dumps([_as_json(record, now) for record in records], indent=2))
@@ -145,11 +149,15 @@ def rotate(
     span = _duration(overlap)
 
     async def work() -> tuple[KeyRecord, str]:
-        async with _store(settings) as store:
+        from gateway.audit.events import KeyRotated  # noqa: PLC0415 - see database.py
+
+        async with _changing(settings) as (store, recorder):
             record, issued = await store.rotate(key_id, overlap=span)
+            seconds = int(span.total_seconds())
+            await recorder.record(KeyRotated(*who(), record.key_id, record.tenant, overlap_seconds=seconds))
             return record, issued.text
 
-    record, secret = _run(work())
+    record, secret = run(work())
     _show_secret(record, secret)
 
 
@@ -159,17 +167,21 @@ def revoke(key_id: _KeyId) -> None:
     settings = _settings()
 
     async def work() -> KeyRecord:
-        async with _store(settings) as store:
-            return await store.revoke(key_id)
+        from gateway.audit.events import KeyRevoked  # noqa: PLC0415 - see database.py
 
-    record = _run(work())
+        async with _changing(settings) as (store, recorder):
+            record = await store.revoke(key_id)
+            await recorder.record(KeyRevoked(*who(), record.key_id, record.tenant))
+            return record
+
+    record = run(work())
     typer.echo(f"{record.key_id} is revoked.", err=True)
 
 
 def _settings() -> AdmissionSettings:
     try:
         settings = AdmissionSettings()
-        KeyMaker(settings.key_pepper.get_secret_value().encode())
+        _maker(settings)
     except (ValidationError, ValueError, OSError) as error:
         raise fail(explain_settings(error) if isinstance(error, ValidationError) else str(error)) from None
     return settings
@@ -177,26 +189,24 @@ def _settings() -> AdmissionSettings:
 
 @asynccontextmanager
 async def _store(settings: AdmissionSettings) -> AsyncIterator[KeyStore]:
-    # SQLAlchemy and Alembic take a second or two to import: only the commands that need them wait for that.
-    from gateway.admission.key_store import KeyStore  # noqa: PLC0415
-    from gateway.database import create_engine  # noqa: PLC0415
-    from gateway.migrations import migrate  # noqa: PLC0415
+    """To look at keys."""
+    from gateway.admission.key_store import KeyStore  # noqa: PLC0415 - see database.py
 
-    engine = create_engine(DatabaseSettings())
-    try:
-        await migrate(engine)
-        yield KeyStore(engine, KeyMaker(settings.key_pepper.get_secret_value().encode()))
-    finally:
-        await engine.dispose()
+    async with database() as engine:
+        yield KeyStore(engine, _maker(settings))
 
 
-def _run(work: Coroutine[None, None, Answer]) -> Answer:
-    try:
-        return asyncio.run(work)
-    except GatewayError as error:
-        raise fail(error.detail or error.title) from None
-    except Exception as error:  # noqa: BLE001 - the driver's errors are many, and their texts may hold the URL's password
-        raise fail(f"The database cannot be opened or changed ({type(error).__name__}): see DATABASE_URL") from None
+@asynccontextmanager
+async def _changing(settings: AdmissionSettings) -> AsyncIterator[tuple[KeyStore, Recorder]]:
+    """To change them, on record."""
+    from gateway.admission.key_store import KeyStore  # noqa: PLC0415 - see database.py
+
+    async with database_on_record() as (engine, recorder):
+        yield KeyStore(engine, _maker(settings)), recorder
+
+
+def _maker(settings: AdmissionSettings) -> KeyMaker:
+    return KeyMaker(settings.key_pepper.get_secret_value().encode())
 
 
 def _show_secret(record: KeyRecord, secret: str) -> None:

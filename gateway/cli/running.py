@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 from gateway.cli.serve import listen
 from gateway.cli.steps import step
 from gateway.embedded.stack import Stack
+from gateway.settings import LogSettings
+from gateway.telemetry.logging import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +84,7 @@ def _first_key(stack: Stack) -> str | None:
     # SQLAlchemy takes a second or two to import: the first start alone waits for that.
     from gateway.embedded.first_key import issue_first_key  # noqa: PLC0415
 
+    configure_logging(LogSettings(level="WARNING"), sys.stderr)  # of this process; the gateway's own log is its own
     key = issue_first_key(stack.variables())
     stack.state.note_keys()
     return key

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, TypeVar, cast, get_args
-from uuid import uuid4
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli.errors import explain_settings, fail
+from gateway.cli.database import OPERATOR, database_on_record, run, who
+from gateway.cli.errors import fail
 from gateway.errors import GatewayError
-from gateway.settings import AuditSettings, DatabaseSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator
 
     from gateway.admission.switches import Kind, Switch, Switches
     from gateway.audit.recorder import Recorder
-
-Answer = TypeVar("Answer")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,7 +44,7 @@ def off(
     note: Annotated[str, typer.Option(help="A sentence for the other operators; not on record")] = "",
 ) -> None:
     """Switch something off: requests are refused from now on, with an error that says so."""
-    from gateway.admission.switches import SwitchReason  # noqa: PLC0415 - see keys.py
+    from gateway.admission.switches import SwitchReason  # noqa: PLC0415 - see database.py
 
     kind, name = _read(target)
     if reason not in get_args(SwitchReason):
@@ -57,10 +52,10 @@ def off(
 
     async def work() -> None:
         async with _open() as (switches, recorder):
-            await switches.turn_off(kind, name, reason=cast("SwitchReason", reason), note=note, by="cli")
+            await switches.turn_off(kind, name, reason=cast("SwitchReason", reason), note=note, by=OPERATOR)
             await _record(recorder, kind, name, off=True, reason=reason)
 
-    _run(work())
+    run(work())
     typer.echo(f"{target} is off.", err=True)
 
 
@@ -75,7 +70,7 @@ def on(target: _Target) -> None:
             await _record(recorder, kind, name, off=False)
             return was_off
 
-    was_off = _run(work())
+    was_off = run(work())
     typer.echo(f"{target} is on." if was_off else f"{target} was not off.", err=True)
 
 
@@ -87,7 +82,7 @@ def list_switches(as_json: Annotated[bool, typer.Option("--json", help="For prog
         async with _open() as (switches, _):
             return await switches.list()
 
-    found = _run(work())
+    found = run(work())
     if as_json:
         typer.echo(json.dumps([_as_json(switch) for switch in found], indent=2))
         return
@@ -105,7 +100,7 @@ def list_switches(as_json: Annotated[bool, typer.Option("--json", help="For prog
 
 
 def _read(target: str) -> tuple[Kind, str]:
-    from gateway.admission.switches import check_target  # noqa: PLC0415 - see keys.py
+    from gateway.admission.switches import check_target  # noqa: PLC0415 - see database.py
 
     kind, _, name = target.partition(":")
     name = name or ("all" if kind == "all" else "")
@@ -118,44 +113,16 @@ def _read(target: str) -> tuple[Kind, str]:
 
 @asynccontextmanager
 async def _open() -> AsyncIterator[tuple[Switches, Recorder]]:
-    # SQLAlchemy and Alembic take a second or two to import: see keys.py.
-    from gateway.admission.switches import Switches  # noqa: PLC0415
-    from gateway.audit.recorder import Recorder  # noqa: PLC0415
-    from gateway.database import create_engine  # noqa: PLC0415
-    from gateway.migrations import migrate  # noqa: PLC0415
+    from gateway.admission.switches import Switches  # noqa: PLC0415 - see database.py
 
-    try:
-        settings = AuditSettings()
-    except ValidationError as error:
-        raise fail(explain_settings(error)) from None
-    if not settings.chain_key.get_secret_value():
-        raise fail("AUDIT_CHAIN_KEY is not set: a switch that is not on record is not made")
-    engine = create_engine(DatabaseSettings())
-    recorder = Recorder(engine, settings)
-    try:
-        await migrate(engine)
-        await recorder.start()
+    async with database_on_record() as (engine, recorder):
         yield Switches(engine, cache_seconds=0), recorder
-    finally:
-        await recorder.close()
-        await engine.dispose()
 
 
 async def _record(recorder: Recorder, kind: Kind, name: str, *, off: bool, reason: str = "") -> None:
-    from gateway.audit.events import SwitchChanged  # noqa: PLC0415 - see keys.py
+    from gateway.audit.events import SwitchChanged  # noqa: PLC0415 - see database.py
 
-    await recorder.record(SwitchChanged(str(uuid4()), "cli", "", kind, name, off=off, reason=reason))
-
-
-def _run(work: Coroutine[None, None, Answer]) -> Answer:
-    try:
-        return asyncio.run(work)
-    except GatewayError as error:
-        raise fail(error.detail or error.title) from None
-    except typer.Exit:
-        raise
-    except Exception as error:  # noqa: BLE001 - the driver's errors are many, and their texts may hold the URL's password
-        raise fail(f"The database cannot be opened or changed ({type(error).__name__}): see DATABASE_URL") from None
+    await recorder.record(SwitchChanged(*who(), kind, name, off=off, reason=reason))
 
 
 def _as_json(switch: Switch) -> dict[str, str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ POLICIES = Path(__file__).resolve().parents[3] / "policies"
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # no .env of the developer's
     monkeypatch.setenv("DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/new/keys.db")
+    monkeypatch.setenv("AUDIT_CHAIN_KEY", "a chain key for tests, not for use elsewhere")
     monkeypatch.setenv("ADMISSION_KEY_PEPPER", "a pepper for tests, not for use elsewhere")
     monkeypatch.setenv("ADMISSION_ACCESS_POLICY", str(POLICIES / "access.yaml"))
     monkeypatch.setenv("ADMISSION_PLANS_POLICY", str(POLICIES / "plans.yaml"))
@@ -137,3 +139,25 @@ def test_a_short_pepper_names_its_setting(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("command", ["issue", "list", "rotate", "revoke"])
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     assert f"cordon keys {command}" in " ".join(run(command, "--help").stdout.split())
+
+
+def test_every_change_is_on_record(tmp_path: Path) -> None:
+    key_id = parse(issue("--role", "clinician").stdout.strip()).key_id  # type: ignore[union-attr]
+    assert run("rotate", key_id, "--overlap", "1h").exit_code == 0
+    assert run("revoke", key_id).exit_code == 0
+    with sqlite3.connect(tmp_path / "new" / "keys.db") as database:
+        bodies = [json.loads(row[0]) for row in database.execute("SELECT body FROM audit ORDER BY seq")]
+    database.close()
+    assert [(body["type"], body["key"], body["actor"]) for body in bodies] == [
+        (kind, key_id, "cli") for kind in ("key.issued", "key.rotated", "key.revoked")
+    ]
+    assert bodies[0]["scopes"] == ["docs:read", "predict"]
+
+
+def test_without_the_audit_log_no_key_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("AUDIT_CHAIN_KEY")
+    result = issue("--role", "clinician")
+    assert result.exit_code == 1
+    assert "AUDIT_CHAIN_KEY" in result.stderr
+    assert not result.stdout
+    assert not (tmp_path / "new" / "keys.db").exists()
