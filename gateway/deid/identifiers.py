@@ -28,6 +28,7 @@ _MIN_LETTERS = 3
 _MIN_OTHER = 2  # a name of two Kanji or Hangul is a whole name
 _MIN_PLACE = 4  # a word of an address or of an institution's name
 _MIN_CODE = 2
+_PREFIX = 3  # PS3.5 6.2.1: family, given and middle name, then prefix and suffix
 _CHARACTER_SET = 0x00080005
 _WORD = re.compile(r"\w+", re.UNICODE)
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -133,26 +134,31 @@ class Identifiers:
 
     def _name(self, text: str) -> None:
         words = load_vocabulary()
-        for word in _WORD.findall(text.replace("_", " ")):
-            folded = fold(word)
-            if folded in words.particles or folded in words.titles or folded in _NO_NAMES:
-                continue
-            self.strings.add(word)
-            if _spaceless(word):
-                self.scripts.add(folded)
-            else:
-                forms = {folded, spelled(word), *romanized(word)}
-                self.words.update(part for form in forms for part in _LETTERS.findall(form))
-                if any(letter.isdigit() for letter in word):
-                    self._code(word)
-        for component in re.split(r"[\^=]", text):
-            parts = tuple(_LETTERS.findall(fold(component)))
-            if len(parts) > 1 and not words.particles.isdisjoint(parts):
-                self.phrases.setdefault(parts[0], set()).add(("name", parts))
         for group in text.split("="):
+            for place, component in enumerate(group.split("^")):
+                parts = _WORD.findall(component.replace("_", " "))
+                for word in parts:
+                    folded = fold(word)
+                    joins = folded in words.particles or folded in words.titles or folded in _NO_NAMES
+                    # A name may be no more than "Ben"; as a prefix, a suffix or a part it is none.
+                    if not (joins and (place >= _PREFIX or len(parts) > 1)):
+                        self._word(word, folded)
+                phrase = tuple(_LETTERS.findall(fold(component)))
+                if len(phrase) > 1 and not words.particles.isdisjoint(phrase):
+                    self.phrases.setdefault(phrase[0], set()).add(("name", phrase))
             written = [part for part in group.split("^")[:3] if part]
             if _spaceless(group) and len(written) > 1:
                 self.scripts |= {fold("".join(written)), fold("".join(reversed(written)))}
+
+    def _word(self, word: str, folded: str) -> None:
+        self.strings.add(word)
+        if _spaceless(word):
+            self.scripts.add(folded)
+            return
+        forms = {folded, spelled(word), *romanized(word)}
+        self.words.update(part for form in forms for part in _LETTERS.findall(form))
+        if any(letter.isdigit() for letter in word):
+            self._code(word)
 
     def _code(self, text: str) -> None:
         code = "".join(letter for letter in fold(text) if letter.isalnum())

@@ -330,7 +330,7 @@ class NameFinder:
                 continue
             before = number > 0 and self._before_particles(tokens, hits, number)
             if len(token.word) == 1:
-                hits[number] = gap == "'" or (token.shape == "initial" and (gap.startswith(".") or before))
+                hits[number] = gap == "'" or before or (token.shape == "initial" and gap.startswith("."))
             elif token.word in self._words.particles:
                 hits[number] = before or token.word in _NOBLE
         for number in range(1, len(tokens)):

@@ -27,6 +27,7 @@ _LETTERS = str.maketrans(
         "þ": "th",
         "\u0131": "i",
         "\u2019": "'",
+        "ς": "\u03c3",  # the same sigma, at the end of a word
         "\0": " ",
     }
 )
