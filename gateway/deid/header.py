@@ -85,6 +85,7 @@ class HeaderWalk:
         content: What happens to content items.
         private: What private elements may stay; None: none.
         instance: What the rules may ask.
+        iod: Of the object, once it was walked; None if its SOP class is unknown.
         changes: Rule and tag of every element that went or was changed.
     """
 
@@ -92,8 +93,8 @@ class HeaderWalk:
     content: ContentItems
     private: SafePrivate | None
     instance: Instance
+    iod: str | None = None
     changes: list[tuple[Rule, int]] = field(default_factory=list)
-    _iod: str | None = None
 
     def clean(self, source: Dataset, iods: Mapping[str, str]) -> Dataset:
         """The de-identified copy of an object's data set.
@@ -104,7 +105,7 @@ class HeaderWalk:
         """
         sop_class = source.get_item(_SOP_CLASS) if _SOP_CLASS in source else None
         names = texts(sop_class) if sop_class is not None else []
-        self._iod = iods.get(names[0]) if len(names) == 1 else None
+        self.iod = iods.get(names[0]) if len(names) == 1 else None
         return self._clean(source, 0, None)
 
     @property
@@ -123,7 +124,7 @@ class HeaderWalk:
         target: Elements = {}
         own = source.original_character_set
         instance.encodings = [own] if isinstance(own, str) else own
-        level = self.places.level(self._iod, parent)
+        level = self.places.level(self.iod, parent)
         private: list[Element] = []
         for tag, element in elements.items():
             if tag & _PRIVATE_BIT:
@@ -131,7 +132,7 @@ class HeaderWalk:
                 continue
             place = level.get(tag)
             if place is None or place.declared != element.VR:
-                place = self.places.place(tag, element, self._iod, parent)
+                place = self.places.place(tag, element, self.iod, parent)
             _, vr, rule, sequence = place
             if sequence:
                 self._sequence(source, element, target, overrides)

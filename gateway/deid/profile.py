@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from gateway.deid.tables import Tables
     from gateway.ingest.vr import Elements
 
+_VOICES = frozenset({"basic-voice-audio-waveform", "general-audio-waveform"})
 _OVERLAYS, _OVERLAY_DATA = 0x60, 0x3000
+_BURNED_IN = 0x00280301
 _PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID = 0x0020000D, 0x0020000E, 0x00080018
 
@@ -79,6 +81,9 @@ class HeaderProfile:
             tenant: Whose it is.
             pixels_clean: Every frame was looked at and masked.
             overlays: Looks at the overlay planes that the policy keeps; without it they go.
+
+        Raises:
+            NotSanitizable: The object is a recording of a voice, or the text detector failed.
         """
         stand_ins = StandIns.of(self._key, tenant)
         known = Identifiers.of(source, self._tables)
@@ -93,6 +98,8 @@ class HeaderProfile:
             instance.days = stand_ins.days(*whose, dates.least_days, dates.most_days)
         walk = HeaderWalk(self._places, self._content, self._private, instance)
         target = walk.clean(source, self._tables.types.iods)
+        if walk.iod in _VOICES:
+            raise NotSanitizable("The object is a recording of sound, which cannot be looked into")
         self._overlays(target, overlays, walk)
         stamp(
             target,
@@ -101,6 +108,7 @@ class HeaderProfile:
             self._tables.methods,
             temporal=temporal_information(self._policy.options),
             pixels_clean=pixels_clean,
+            burned_in_required=self._tables.types.of(_BURNED_IN, walk.iod, 0) == 1,
         )
         target.file_meta = file_meta(getattr(source, "file_meta", None), target, stand_ins)
         # UIDs that the policy keeps are no stand-ins: they stay in the object, and are repeated nowhere.

@@ -199,6 +199,8 @@ class Rulebook:
             wanted = "Z" if "Z" in code else "D"
         if code == "Z" and kind == 1:
             wanted = "D"  # Z allows a value (Table E.1-1a), and type 1 asks for one
+        if code == "X" and not (sequence and kind == 1) and not set(dictionary_vrs(tag)) & BINARY_VRS:
+            wanted = _DUMMY_WHERE_TYPE_1[kind]  # a plain X would break the IOD; nothing of the value stays
         if wanted == "D":
             return _RECURSE if sequence else _DUMMY
         return _EMPTY if wanted == "Z" else _REMOVE

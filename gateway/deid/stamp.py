@@ -43,6 +43,7 @@ def stamp(
     *,
     temporal: str,
     pixels_clean: bool,
+    burned_in_required: bool,
 ) -> None:
     """Write the record into a de-identified dataset.
 
@@ -53,6 +54,7 @@ def stamp(
         meanings: Their Code Meanings.
         temporal: ``REMOVED``, ``UNMODIFIED`` or ``MODIFIED``: what became of dates, for (0028,0303).
         pixels_clean: Every frame was looked at and masked: (0028,0301) may say NO.
+        burned_in_required: The IOD asks for (0028,0301): without a look at every frame it says YES.
     """
     methods = tuple(methods)
     elements: Elements = target._dict  # type: ignore[assignment] # noqa: SLF001 - setting items by name costs ten times as much
@@ -71,6 +73,8 @@ def stamp(
         written[_RECOGNIZABLE_VISUAL_FEATURES] = ("CS", "NO")
     if pixels_clean:
         written[_BURNED_IN_ANNOTATION] = ("CS", "NO")
+    elif burned_in_required and TAGS[_BURNED_IN_ANNOTATION] in elements:
+        written[_BURNED_IN_ANNOTATION] = ("CS", "YES")
     else:
         elements.pop(TAGS[_BURNED_IN_ANNOTATION], None)  # the sender's word on it is not proof
     for tag, (vr, value) in written.items():
