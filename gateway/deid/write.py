@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 from io import SEEK_END, BytesIO
+from itertools import chain
 from struct import Struct, pack
 from typing import TYPE_CHECKING, Any, Self
 
@@ -163,21 +164,24 @@ class Header:
             raise ValueError("the pixels are not encoded as the transfer syntax says")
         out = BytesIO()
         out.writelines((_PREAMBLE, self.meta))
-        body = BytesIO() if self.syntax.deflated else out
-        body.write(self.before)
-        if pixels is not None:
-            _Encoder(self.syntax.uid).write_pixels(body, pixels)
-        body.write(self.behind)
+        encoder = _Encoder(self.syntax.uid)
         if self.syntax.deflated:
-            _deflate(body.getbuffer(), out)
+            _deflate(chain((self.before,), encoder.pixels(pixels) if pixels else (), (self.behind,)), out)
+            return out.getvalue()
+        out.write(self.before)
+        if pixels is not None:
+            encoder.write_pixels(out, pixels)
+        out.write(self.behind)
         return out.getvalue()
 
 
-def _deflate(data: memoryview, out: BytesIO) -> None:
+def _deflate(parts: Iterable[bytes | bytearray | memoryview], out: BytesIO) -> None:
     """A raw deflate stream of an even number of bytes (PS3.5 A.5)."""
     stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     start = out.tell()
-    out.writelines(stream.compress(data[position : position + _CHUNK]) for position in range(0, len(data), _CHUNK))
+    for part in parts:
+        view = memoryview(part)
+        out.writelines(stream.compress(view[at : at + _CHUNK]) for at in range(0, len(view), _CHUNK))
     out.write(stream.flush())
     out.write(bytes((out.tell() - start) % 2))
 
@@ -284,12 +288,7 @@ class _Encoder:
 
     def write_pixels(self, out: BytesIO, pixels: PixelValue) -> None:
         """The pixel element, part by part; a native one's length is filled in when it is known."""
-        group, number = pixels.tag >> 16, pixels.tag & 0xFFFF
-        length = UNDEFINED if pixels.encapsulated else 0
-        if self._implicit:
-            out.write(self._pack(group, number, length))
-        else:
-            out.write(self._pack_long(group, number, pixels.vr.encode(), 0, length))
+        out.write(self._pixel_head(pixels, UNDEFINED if pixels.encapsulated else 0))
         start = out.tell()
         out.writelines(pixels.parts)
         if pixels.encapsulated:
@@ -297,11 +296,25 @@ class _Encoder:
             return
         out.write(bytes((out.tell() - start) % 2))
         length = out.tell() - start
-        if length >= UNDEFINED:
-            raise ImageTooLarge(f"{name(pixels.tag)} is longer than a DICOM file can state")
         out.seek(start - 4)
-        out.write(pack(self._order + "L", length))
+        out.write(self._pixel_head(pixels, length)[-4:])
         out.seek(0, SEEK_END)
+
+    def pixels(self, pixels: PixelValue) -> Iterator[bytes | bytearray | memoryview]:
+        """A native pixel element, for where its length cannot be filled in later."""
+        parts = pixels.parts if isinstance(pixels.parts, tuple | list) else (b"".join(pixels.parts),)
+        length = sum(map(len, parts))
+        yield self._pixel_head(pixels, length + length % 2)
+        yield from parts
+        yield bytes(length % 2)
+
+    def _pixel_head(self, pixels: PixelValue, length: int) -> bytes:
+        if length >= UNDEFINED and not pixels.encapsulated:
+            raise ImageTooLarge(f"{name(pixels.tag)} is longer than a DICOM file can state")
+        group, number = pixels.tag >> 16, pixels.tag & 0xFFFF
+        if self._implicit:
+            return self._pack(group, number, length)
+        return self._pack_long(group, number, pixels.vr.encode(), 0, length)
 
 
 def _number(item: tuple[BaseTag, object]) -> int:

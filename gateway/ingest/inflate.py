@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import zlib
+from io import BytesIO
 
 from gateway.errors import Unreadable, UnsafeFile
 
+_PIECE = 2**20
 ALWAYS_ALLOWED = 2**20
 """Bytes that may come out whatever the ratio: a small blank image deflates a thousandfold."""
 
 
-def inflate(data: bytes, *, limit: int, ratio: int) -> bytes:
+def inflate(data: bytes | memoryview, *, limit: int, ratio: int) -> bytes:
     """Inflate a raw deflate stream (RFC 1951; PS3.5 A.5). Bytes after its end are ignored.
 
     Args:
@@ -24,12 +26,20 @@ def inflate(data: bytes, *, limit: int, ratio: int) -> bytes:
     """
     most = min(limit, max(ratio * len(data), ALWAYS_ALLOWED))
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    out = BytesIO()
     try:
-        out = stream.decompress(data, most + 1)
+        # Piece by piece: zlib itself holds all of them twice when it joins them.
+        for at in range(0, len(data), _PIECE):
+            pending: bytes | memoryview = data[at : at + _PIECE]
+            while pending and out.tell() <= most and not stream.eof:
+                out.write(stream.decompress(pending, _PIECE))
+                pending = stream.unconsumed_tail
+        while out.tell() <= most and (rest := stream.decompress(b"", _PIECE)):
+            out.write(rest)
     except zlib.error:
         raise Unreadable("The deflated data are corrupt") from None
-    if len(out) > most:
+    if out.tell() > most:
         raise UnsafeFile(f"The deflated data inflate to more than {most} bytes")
     if not stream.eof:
         raise Unreadable("The deflated data have no end")
-    return out
+    return out.getvalue()

@@ -63,7 +63,8 @@ def read_file(data: bytes, limits: IngestSettings) -> DicomFile:
 
     body, start = data, meta.end
     if syntax.deflated:
-        body, start = inflate(data[meta.end :], limit=limits.max_inflated_bytes, ratio=limits.max_inflate_ratio), 0
+        stream = memoryview(data)[meta.end :]
+        body, start = inflate(stream, limit=limits.max_inflated_bytes, ratio=limits.max_inflate_ratio), 0
     with fence("The data set cannot be read"):
         encoding = encoding_seen(body, start) if syntax.little_endian else _EXPLICIT_BIG
         found = read_structure(body, start, encoding, limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 import tracemalloc
 import zlib
@@ -177,10 +178,11 @@ def test_a_value_that_cannot_be_written_is_refused_without_repeating_it():
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-@pytest.mark.parametrize("parts", [[b"abcd"], [b"abc"], [b"a", memoryview(b"bc"), b"d"], []])
-def test_native_pixels_follow_each_other_and_are_padded(syntax, parts):
+@pytest.mark.parametrize("parts", [[b"abcd"], [b"abc"], [b"a", memoryview(b"bc"), bytearray(b"d")], []])
+@pytest.mark.parametrize("made", [iter, tuple])
+def test_native_pixels_follow_each_other_and_are_padded(syntax, parts, made):
     whole = b"".join(parts)
-    written = write_object(header(syntax), PixelValue(iter(parts), "OB"))
+    written = write_object(header(syntax), PixelValue(made(parts), "OB"))
     assert read(written)[0x7FE00010].value == (whole + bytes(len(whole) % 2) or None)
     assert len(written) % 2 == 0
 
@@ -218,14 +220,26 @@ def test_a_deflated_object_is_one_stream_of_even_length():
     assert len(stream.unused_data) <= 1
 
 
+def peak(syntax: str, pixels: PixelValue) -> tuple[bytes, int]:
+    tracemalloc.start()
+    written = write_object(header(syntax), pixels)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return written, most
+
+
 def test_memory_is_that_of_the_output():
     frame, number = bytes(2**20), 64
-    tracemalloc.start()
-    written = write_object(header(), PixelValue(bytes(frame) for _ in range(number)))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    written, most = peak(ExplicitVRLittleEndian, PixelValue(bytes(frame) for _ in range(number)))
     assert len(written) > number * len(frame)
-    assert peak < 1.5 * number * len(frame)
+    assert most < 1.5 * number * len(frame)
+
+
+def test_memory_is_that_of_the_output_where_it_is_deflated():
+    noise = random.Random(1).randbytes(2**24)
+    written, most = peak(DeflatedExplicitVRLittleEndian, PixelValue((memoryview(noise), noise)))
+    assert len(written) > 2 * len(noise)
+    assert most < 2.5 * len(noise)
 
 
 def test_icons_that_are_compressed_are_written_as_they_were():
