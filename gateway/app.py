@@ -113,6 +113,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         default_body_limit=min(JSON_BODY_BYTES, http.max_body_bytes),
         body_seconds=http.body_timeout_seconds,
         deadline_seconds=http.deadline_seconds,
+        object_deadline_seconds=http.object_deadline_seconds,
         answer_seconds=http.answer_timeout_seconds,
         switches=services.switches,
     )
@@ -192,7 +193,7 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
 ) -> Services:
     engine = create_engine(settings.database)
     pepper = settings.admission.key_pepper.get_secret_value().encode()
-    maker = KeyMaker(pepper)
+    maker = KeyMaker(pepper, settings.admission.key_pepper_previous.get_secret_value().encode())
     revoked_tokens = RevokedTokens(engine, cache_seconds=settings.admission.key_cache_seconds)
     issuers = [(issuer, RemoteKeys(issuer.jwks, issuer.algorithms)) for issuer in access.issuers.values()]
     key_store = KeyStore(engine, maker)

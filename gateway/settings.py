@@ -66,6 +66,9 @@ class HttpSettings(_Concern):
     )
     body_timeout_seconds: float = Field(20.0, gt=0, description="Longest a body may take to arrive")
     deadline_seconds: float = Field(10.0, gt=0, description="Longest one request may take after its body is in")
+    object_deadline_seconds: float = Field(
+        30.0, gt=0, description="The same for an object that is de-identified and given back"
+    )
     max_answer_bytes: int = Field(64 * 2**20, ge=2**10, description="Largest de-identified object given back")
     answer_timeout_seconds: float = Field(
         30.0, gt=0, description="Longest a caller may take to read a de-identified object"
@@ -112,6 +115,9 @@ class AdmissionSettings(_Concern):
     model_config = SettingsConfigDict(env_prefix="ADMISSION_")
 
     key_pepper: SecretStr = Field(SecretStr(""), description="Secret under which API keys are hashed; 32 bytes or more")
+    key_pepper_previous: SecretStr = Field(
+        SecretStr(""), description="The pepper before this one, until every key was used once or rotated"
+    )
     key_cache_seconds: float = Field(0.5, ge=0, le=1, description="Longest a key may be trusted without a look at SQL")
     idempotency_seconds: int = Field(
         86_400, ge=60, le=7 * 86_400, description="How long an answer is kept for its Idempotency-Key"
@@ -143,7 +149,7 @@ class IngestSettings(_Concern):
         512, ge=1, description="Most frames of an object that is given back; all of them are looked at"
     )
     object_seconds: float = Field(
-        8.0, gt=0, description="Longest an object that is given back may occupy such a process; then it is killed"
+        25.0, gt=0, description="Longest an object that is given back may occupy such a process; then it is killed"
     )
     worker_memory_bytes: int = Field(3 * 2**30, ge=2**29, description="Address space of such a process")
 

@@ -17,7 +17,7 @@ from gateway.admission.principal import Principal
 from gateway.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from gateway.admission.key_record import KeyRecord
     from gateway.admission.key_store import KeyStore
@@ -93,7 +93,8 @@ class ApiKeys:
             self._used.pop(record.key_id, None)
         # All digests are compared, whatever the first says: how many there are is not told by the time it takes.
         fits = [secret for secret in record.secrets if self._maker.matches(presented, secret.digest)]
-        if not fits:
+        old = [secret for secret in record.secrets if self._maker.matches_previous(presented, secret.digest)]
+        if not (fits := fits or old):
             raise CredentialRefused(reason="mismatch").about(record.key_id)
         if record.revoked_at is not None:
             raise CredentialRefused(reason="revoked").about(record.key_id)
@@ -103,6 +104,8 @@ class ApiKeys:
         if record.addresses and not _within(address, record.addresses):
             raise CredentialRefused(reason="address").about(record.key_id)
         self._note_use(record.key_id, now)
+        if fits is old:
+            self._in_background(self._store.rehash(old[0].digest, self._maker.digest(presented.text)))
         return Principal(record.key_id, record.owner, record.tenant, record.scopes, record.plan)
 
     async def close(self) -> None:
@@ -140,14 +143,18 @@ class ApiKeys:
         self._used[key_id] = now
         if len(self._used) > MAX_CACHED:
             del self._used[next(iter(self._used))]
-        task = asyncio.create_task(self._write_use(key_id))
+        self._in_background(self._store.touch(key_id, resolution=USE_RESOLUTION))
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        """What is written for convenience must not cost a caller his answer."""
+        task = asyncio.create_task(_forgiving(work))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _write_use(self, key_id: str) -> None:
-        """Last use is a convenience: it must not cost a caller his answer."""
-        with contextlib.suppress(StoreUnavailable):
-            await self._store.touch(key_id, resolution=USE_RESOLUTION)
+
+async def _forgiving(work: Coroutine[None, None, None]) -> None:
+    with contextlib.suppress(StoreUnavailable):
+        await work
 
 
 def _presented(headers: Mapping[str, str]) -> PresentedKey | None:

@@ -144,6 +144,11 @@ class KeyStore:
                 update(api_keys).where(and_(api_keys.c.key_id == key_id, stale)).values(last_used_at=now)
             )
 
+    async def rehash(self, old: bytes, new: bytes) -> None:
+        """Store a secret's digest anew, under the present pepper. Does nothing if that was done already."""
+        async with self._transaction() as connection:
+            await connection.execute(update(api_key_secrets).where(api_key_secrets.c.digest == old).values(digest=new))
+
     async def ping(self) -> None:
         """Read from the table."""
         async with self._connection() as connection:

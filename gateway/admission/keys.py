@@ -56,22 +56,29 @@ class IssuedKey:
 
 
 class KeyMaker:
-    """Makes keys and their digests under one pepper.
+    """Makes keys and their digests under one pepper; knows those under the one before it, too.
 
     Args:
         pepper: The server's secret, 32 bytes or more.
+        previous: The one before it, while it is being changed: keys made under it are still good, and are stored anew
+            under ``pepper`` when they are next used.
 
     Raises:
-        ValueError: The pepper is too short.
+        ValueError: A pepper is too short, or both are the same.
     """
 
-    def __init__(self, pepper: bytes) -> None:
+    def __init__(self, pepper: bytes, previous: bytes = b"") -> None:
         if len(pepper) < MIN_PEPPER_BYTES:
             raise ValueError(
                 f"ADMISSION_KEY_PEPPER needs {MIN_PEPPER_BYTES} bytes or more: "
                 "set ADMISSION_KEY_PEPPER or ADMISSION_KEY_PEPPER_FILE"
             )
+        if previous and len(previous) < MIN_PEPPER_BYTES:
+            raise ValueError(f"ADMISSION_KEY_PEPPER_PREVIOUS needs {MIN_PEPPER_BYTES} bytes or more, or none")
+        if previous == pepper:
+            raise ValueError("ADMISSION_KEY_PEPPER_PREVIOUS must differ from ADMISSION_KEY_PEPPER")
         self._pepper = pepper
+        self._previous = previous
 
     def issue(self, key_id: str | None = None) -> IssuedKey:
         """A fresh key from the system's random source; for an existing key ID, another secret for it (rotation)."""
@@ -87,6 +94,13 @@ class KeyMaker:
     def matches(self, presented: PresentedKey, digest: bytes) -> bool:
         """Whether it is the key that the digest was made of; in constant time."""
         return hmac.compare_digest(self.digest(presented.text), digest)
+
+    def matches_previous(self, presented: PresentedKey, digest: bytes) -> bool:
+        """The same under the pepper before this one; False if there is none."""
+        if not self._previous:
+            return False
+        old = hmac.digest(self._previous, presented.text.encode("ascii"), hashlib.sha256)
+        return hmac.compare_digest(old, digest)
 
 
 def parse(text: str) -> PresentedKey | None:

@@ -206,7 +206,8 @@ async def _changing(settings: AdmissionSettings) -> AsyncIterator[tuple[KeyStore
 
 
 def _maker(settings: AdmissionSettings) -> KeyMaker:
-    return KeyMaker(settings.key_pepper.get_secret_value().encode())
+    secrets = (settings.key_pepper, settings.key_pepper_previous)
+    return KeyMaker(*(secret.get_secret_value().encode() for secret in secrets))
 
 
 def _show_secret(record: KeyRecord, secret: str) -> None:

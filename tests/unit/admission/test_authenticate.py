@@ -256,6 +256,32 @@ async def test_another_pepper_refuses_every_key(store: KeyStore, clocks: Clocks)
     await scheme.close()
 
 
+async def test_a_new_pepper_takes_over_from_the_one_before_it(store: KeyStore, clocks: Clocks) -> None:
+    old, new = b"a pepper for tests, not for use elsewhere", b"the next pepper, of thirty-two bytes and more"
+    _, issued = await store.issue(new_key())
+    _, unused = await store.issue(new_key())
+
+    changing = ApiKeys(store, KeyMaker(new, old), cache_seconds=0.5, now=clocks.now)
+    caller = await Authenticator([changing], FailureLimit()).authenticate(bearer(issued.text), ADDRESS)
+    assert caller.key_id == issued.key_id
+    assert (
+        await refusal(Authenticator([changing], FailureLimit()), bearer(MAKER.issue(issued.key_id).text))
+    ).reason == ("mismatch")
+    await changing.close()
+
+    changed = ApiKeys(store, KeyMaker(new), cache_seconds=0.5, now=clocks.now)
+    authenticator = Authenticator([changed], FailureLimit())
+    assert (await authenticator.authenticate(bearer(issued.text), ADDRESS)).key_id == issued.key_id
+    assert (await refusal(authenticator, bearer(unused.text))).reason == "mismatch"  # was never used meanwhile
+    await changed.close()
+
+
+@pytest.mark.parametrize("previous", [b"short", b"a pepper for tests, not for use elsewhere"])
+def test_a_previous_pepper_that_is_none(previous: bytes) -> None:
+    with pytest.raises(ValueError, match="PREVIOUS"):
+        KeyMaker(b"a pepper for tests, not for use elsewhere", previous)
+
+
 async def test_an_address_that_fails_too_often_is_refused_without_a_look(
     authenticator: Authenticator, looks: list[str], clocks: Clocks
 ) -> None:
