@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from pydicom.dataelem import DataElement
 
 from gateway.deid.options import CLEAN_CONTENT, FULL_DATES, MODIFIED_DATES, decide
-from gateway.deid.rules import CapNumber, CleanText, Dummy, Keep, KeepDate, NewUid, Remove, Retain, Rule, ShiftDate
+from gateway.deid.rules import CleanText, Dummy, Keep, NewUid, Remove, Retain, Rule
+from gateway.deid.time_rules import CapNumber, KeepDate, ShiftDate
 from gateway.deid.values import texts
 from gateway.ingest.vr import TAGS
 

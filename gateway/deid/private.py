@@ -14,8 +14,9 @@ from pydicom.tag import BaseTag
 
 from gateway.deid.options import RETAIN_UIDS
 from gateway.deid.replace import raw_like
-from gateway.deid.rules import CapAge, Keep, NewUid, Recurse, Remove, Rule
+from gateway.deid.rules import Keep, NewUid, Recurse, Remove, Rule
 from gateway.deid.technical import KeepTechnical
+from gateway.deid.time_rules import CapAge
 from gateway.deid.values import texts
 
 if TYPE_CHECKING:

@@ -16,13 +16,11 @@ from gateway.deid import options
 from gateway.deid.options import Decision, decide
 from gateway.deid.rules import (
     AccessionStandIn,
-    CapAge,
     CleanText,
     DeviceStandIn,
     Dummy,
     Empty,
     Keep,
-    KeepDate,
     KeepOverlay,
     NewUid,
     Pseudonym,
@@ -30,10 +28,10 @@ from gateway.deid.rules import (
     Remove,
     Retain,
     Rule,
-    ShiftDate,
-)  # fmt: skip
+)
 from gateway.deid.tables import BINARY_VRS
 from gateway.deid.technical import KeepTechnical
+from gateway.deid.time_rules import CapAge, KeepDate, ShiftDate
 from gateway.deid.types import OPTIONAL
 from gateway.deid.values import dictionary_vrs
 
