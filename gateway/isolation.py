@@ -82,6 +82,7 @@ class Workers:
         self._seconds = settings.worker_seconds
         self._memory = settings.worker_memory_bytes
         self._turns = asyncio.Semaphore(self.size)
+        self._long_turns = asyncio.Semaphore(max(1, self.size - 1))
 
     async def warm(
         self, function: Callable[[Argument], Result], argument: Argument, processes: int | None = None
@@ -104,7 +105,8 @@ class Workers:
         Args:
             function: What it runs.
             argument: Its argument.
-            seconds: The time limit; that of the settings unless given.
+            seconds: A time limit for what may take long, in place of that of the settings. One process stays free of
+                such calls, where there are two or more: short ones do not wait behind them.
 
         Raises:
             TooCostly: It took longer, or more memory, than one file may.
@@ -112,7 +114,10 @@ class Workers:
             WorkerDefect: The function raised something that is not a GatewayError.
             GatewayError: Whatever the function raises.
         """
-        return await self._run(function, argument, seconds=seconds or self._seconds)
+        if seconds is None:
+            return await self._run(function, argument, seconds=self._seconds)
+        async with self._long_turns:
+            return await self._run(function, argument, seconds=seconds)
 
     async def _run(self, function: Callable[[Argument], Result], argument: Argument, *, seconds: float) -> Result:
         async with self._turns:

@@ -78,7 +78,8 @@ class Pipeline:
                 AuditUnavailable is raised in its place: no answer without its audit record, a refusal included.
         """
         story = Story(admission)
-        return await self._to_its_end(story, self._predict(story, upload, frames, model_name))
+        steps = self._predict(story, upload, frames, model_name)
+        return await self._to_its_end(story, steps, self.http.deadline_seconds)
 
     async def _predict(self, story: Story, upload: Upload, frames: FrameSelection, model_name: str | None) -> Answered:
         began = perf_counter()
@@ -86,7 +87,7 @@ class Pipeline:
         model = story.model = self.catalog.resolve(model_name)
 
         work = Work(upload, frames, model, admission.principal.tenant, self.limits, self.deid)
-        prepared = await self._sanitized(story, prepare, work, self.limits.worker_seconds)
+        prepared = await self._sanitized(story, prepare, work)
         story.tensor_digest = prepared.tensor.digest
 
         inferred = perf_counter()
@@ -139,7 +140,8 @@ class Pipeline:
         story = Story(admission)
         limits = self.limits.model_copy(update={"max_frames": self.limits.max_object_frames})
         work = ObjectWork(upload, admission.principal.tenant, limits, policy, multipart, self.http.max_answer_bytes)
-        return await self._to_its_end(story, self._deidentify(story, work, make_room))
+        steps = self._deidentify(story, work, make_room)
+        return await self._to_its_end(story, steps, self.http.object_deadline_seconds)
 
     async def _deidentify(self, story: Story, work: ObjectWork, make_room: Callable[[int], None]) -> GivenBack:
         done = await self._sanitized(story, deidentify, work, self.limits.object_seconds)
@@ -148,7 +150,9 @@ class Pipeline:
         await self._succeeded(story)
         return GivenBack(done.answer, story.seconds)
 
-    async def _sanitized(self, story: Story, function: Callable[[Given], Made], given: Given, seconds: float) -> Made:
+    async def _sanitized(
+        self, story: Story, function: Callable[[Given], Made], given: Given, seconds: float | None = None
+    ) -> Made:
         """What a worker makes of it.
 
         "Started" becomes durable meanwhile: that nothing goes further without it costs no time.
@@ -166,10 +170,10 @@ class Pipeline:
         await self.recorder.record(story.finished("success", 200, prediction=prediction))
         story.seconds["audit"] = perf_counter() - recorded
 
-    async def _to_its_end(self, story: Story, steps: Awaitable[Answer]) -> Answer:
+    async def _to_its_end(self, story: Story, steps: Awaitable[Answer], seconds: float) -> Answer:
         """Within the deadline, and on record however it ends."""
         try:
-            async with asyncio.timeout(self.http.deadline_seconds):
+            async with asyncio.timeout(seconds):
                 return await steps
         except asyncio.CancelledError:
             await asyncio.shield(self.recorder.record(story.finished("failed", 499, "client-gone")))

@@ -64,7 +64,8 @@ class Gate:
         default_body_limit: That of all other routes that take one.
         body_seconds: Longest that a body may take to arrive.
         deadline_seconds: Longest that a request may take after that.
-        answer_seconds: Longest that a caller may take to read a large answer.
+        object_deadline_seconds: The same where an object is given back.
+        answer_seconds: Longest that a caller may take to read it.
         switches: What an operator has switched off.
     """
 
@@ -77,13 +78,15 @@ class Gate:
     default_body_limit: int
     body_seconds: float
     deadline_seconds: float
+    object_deadline_seconds: float
     answer_seconds: float
     switches: Switches
 
     @property
     def lease_seconds(self) -> float:
         """After this a request has ended, however badly."""
-        return self.body_seconds + self.deadline_seconds + self.answer_seconds + LEASE_MARGIN_SECONDS
+        longest = max(self.deadline_seconds, self.object_deadline_seconds + self.answer_seconds)
+        return self.body_seconds + longest + LEASE_MARGIN_SECONDS
 
     def match(self, scope: Scope) -> RouteRule:
         """The rule of this request.

@@ -50,7 +50,7 @@ def small(valkey_server, tmp_path_factory):
             http=HttpSettings(
                 max_body_bytes=32 * 2**20,
                 max_inflight_bytes=48 * 2**20,
-                deadline_seconds=4.0,
+                object_deadline_seconds=4.0,
                 max_answer_bytes=ANSWER_BYTES,
                 answer_timeout_seconds=1.0,
             ),

@@ -81,6 +81,17 @@ async def test_a_call_may_have_another_time_limit(workers):
     assert await workers.run(_pid, None) != first
 
 
+async def test_what_may_take_long_leaves_one_process_free():
+    workers = Workers(IngestSettings(worker_processes=2, worker_seconds=20))
+    long = [asyncio.create_task(workers.run(_hang, None, seconds=20)) for _ in range(3)]
+    await asyncio.sleep(0.1)
+    assert await asyncio.wait_for(workers.run(_pid, None), 15)
+    assert not any(task.done() for task in long)
+    for task in long:
+        task.cancel()
+    await asyncio.gather(*long, return_exceptions=True)
+
+
 async def test_a_cancelled_caller_leaves_no_process_working(workers):
     pid = await workers.run(_pid, None)
     task = asyncio.create_task(workers.run(_hang, None))
