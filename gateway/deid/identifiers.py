@@ -30,6 +30,7 @@ _MIN_PLACE = 4  # a word of an address or of an institution's name
 _MIN_CODE = 2
 _PREFIX = 3  # PS3.5 6.2.1: family, given and middle name, then prefix and suffix
 _CHARACTER_SET = 0x00080005
+_SPACELESS = re.compile("[\u0e00-\u0e7f\u2e80-\U0010ffff]")
 _WORD = re.compile(r"\w+", re.UNICODE)
 _LETTERS = re.compile(r"[^\W\d_]+")
 _PARTS = re.compile(r"[,;\n\r^=\\]+")
@@ -143,7 +144,7 @@ class Identifiers:
                     # A name may be no more than "Ben"; as a prefix, a suffix or a part it is none.
                     if not (joins and (place >= _PREFIX or len(parts) > 1)):
                         self._word(word, folded)
-                phrase = tuple(_LETTERS.findall(fold(component)))
+                phrase = tuple(_LETTERS.findall(fold(component))) if len(parts) > 1 else ()
                 if len(phrase) > 1 and not words.particles.isdisjoint(phrase):
                     self.phrases.setdefault(phrase[0], set()).add(("name", phrase))
             written = [part for part in group.split("^")[:3] if part]
@@ -155,7 +156,7 @@ class Identifiers:
         if _spaceless(word):
             self.scripts.add(folded)
             return
-        forms = {folded, spelled(word), *romanized(word)}
+        forms = (folded,) if word.isascii() else (folded, spelled(word), *romanized(word))
         self.words.update(part for form in forms for part in _LETTERS.findall(form))
         if any(letter.isdigit() for letter in word):
             self._code(word)
@@ -166,7 +167,7 @@ class Identifiers:
             self.codes.add(code)
             if len(code) > 9 and code.isdigit():
                 self.codes.add(code[-8:])  # a telephone number without its country's or town's prefix
-        elif len(code) > _MIN_PLACE and code.isalpha() and not load_vocabulary().is_word(code):
+        elif len(code) >= _MIN_LETTERS and code.isalpha() and not load_vocabulary().is_word(code):
             self.places.add(code)
 
     def _place(self, text: str) -> None:
@@ -194,7 +195,7 @@ class Identifiers:
 
 def _spaceless(text: str) -> bool:
     """Whether a text is written in a script without spaces between words (Kana, Kanji, Hangul, Thai)."""
-    return not text.isascii() and any("฀" <= letter <= "๿" or letter >= "⺀" for letter in text)
+    return not text.isascii() and _SPACELESS.search(text) is not None
 
 
 def _codecs(dataset: Dataset) -> list[str]:
