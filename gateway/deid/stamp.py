@@ -12,6 +12,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from gateway.deid.values import texts
+from gateway.errors import NotSanitizable
 from gateway.ingest.vr import TAGS, bare_dataset
 
 if TYPE_CHECKING:
@@ -89,11 +90,17 @@ def _text(tag: int, vr: str, value: str, encoding: tuple[bool, bool]) -> RawData
 
 
 def file_meta(source: Dataset | None, target: Dataset, stand_ins: StandIns) -> FileMetaDataset:
-    """New File Meta Information (PS3.10 7.1); of the old one only the transfer syntax stays."""
+    """New File Meta Information (PS3.10 7.1); of the old one only the transfer syntax stays.
+
+    Raises:
+        NotSanitizable: The object names several SOP classes or SOP instances as its own.
+    """
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
     for keyword, tag in (("MediaStorageSOPClassUID", 0x00080016), ("MediaStorageSOPInstanceUID", 0x00080018)):
         if tag in target and (values := texts(target.get_item(tag))) and values[0]:
+            if len(values) > 1:  # the object would be one thing in its header and another in its data set
+                raise NotSanitizable(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has more than one value")
             setattr(meta, keyword, UID(values[0]))
     syntax = source.get_item(0x00020010) if source is not None and 0x00020010 in source else None
     if syntax is not None and (values := texts(syntax)):
