@@ -20,7 +20,6 @@ _EXTREMES = tuple(0x00280000 + number for number in (0x0104, 0x0105, 0x0106, 0x0
 """Smallest and largest values: type 3, and wrong when values were changed."""
 _PHOTOMETRIC, _PLANAR = 0x00280004, 0x00280006
 _LOSSY, _RATIO, _METHOD = 0x00282110, 0x00282112, 0x00282114
-_SYNTAX = "TransferSyntaxUID"
 _METHODS = {
     "1.2.840.10008.1.2.4.50": "ISO_10918_1",
     "1.2.840.10008.1.2.4.51": "ISO_10918_1",
@@ -43,6 +42,7 @@ def describe(target: Dataset, source: PixelSource, recoder: Recoder | None) -> N
     for tag in _OFFSET_TABLES:  # frames are framed anew, with an empty Basic Offset Table
         if tag in target:
             del target[tag]
+    target.file_meta.TransferSyntaxUID = UID(source.syntax.uid if recoder is None else recoder.syntax.uid)
     if recoder is None:
         return
     for tag in _EXTREMES:
@@ -54,7 +54,6 @@ def describe(target: Dataset, source: PixelSource, recoder: Recoder | None) -> N
     if header.samples == 3 and header.planar != source.header.planar:
         target[_PLANAR] = DataElement(_PLANAR, "US", int(header.planar))
     if recoder.syntax.uid != source.syntax.uid:
-        setattr(target.file_meta, _SYNTAX, UID(recoder.syntax.uid))
         _keep_lossy(target, source)
 
 
