@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
 
-    from gateway.deid.free_text import FreeText
+    from gateway.deid.free_text import Cleaned, FreeText
     from gateway.deid.identifiers import Identifiers
     from gateway.deid.uids import StandIns
 
@@ -26,6 +26,7 @@ class Instance:
         patient: The patient's pseudonym; None if the object names no patient, or the policy wants none.
         days: By how many days its dates move back.
         encodings: Python codecs of the text in the data set that is being walked.
+        cleaned: Texts that were cleaned already: the items of a sequence often say the same.
         found: Kinds of identifiers taken out of free text, and how many.
     """
 
@@ -35,6 +36,7 @@ class Instance:
     patient: str | None = field(default=None, repr=False)
     days: int = field(default=0, repr=False)
     encodings: MutableSequence[str] = field(default_factory=lambda: ["iso8859"])
+    cleaned: dict[tuple[str, bytes, str], list[Cleaned]] = field(default_factory=dict, repr=False)
     found: Counter[str] = field(default_factory=Counter)
     _pattern: re.Pattern[str] | None = field(default=None, repr=False)
 

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from gateway.deid.pixel_policy import PixelPolicy
 from gateway.deid.policy_lines import Lines
 from gateway.deid.strict import Strict
+from gateway.deid.values import dictionary_vrs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,16 @@ class DateShift(Strict):
 _LEAST_ROOM = 30
 
 
+_DATES = {"DA", "DT", "TM"}
+_TEXTS = {"AE", "LO", "LT", "SH", "ST", "UC", "UT"}
+_NUMBERS = {"AT", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"}
+_ACTION_VRS = {
+    "keep": {*_DATES, *_TEXTS, *_NUMBERS, "AS", "CS", "SQ", "UI"},  # no person's name, and no opaque bytes
+    "clean": {*_DATES, *_TEXTS, "SQ"},
+    "uid": {"UI"},
+}
+
+
 class OwnRule(Strict):
     """What this site does with one attribute, whatever the table and its options say.
 
@@ -64,10 +75,25 @@ class OwnRule(Strict):
     action: Literal["remove", "empty", "dummy", "keep", "clean", "uid"]
     why: str = Field(min_length=10, max_length=500)
 
+    @model_validator(mode="after")
+    def _can_be_done(self) -> Self:
+        if int(self.tag[1:5], 16) & 1:
+            raise ValueError(f"{self.tag} is private; option 113111 decides on private attributes")
+        if not self.vrs:
+            raise ValueError(f"{self.tag} is not in the data dictionary; what it does not know is removed")
+        if not set(self.vrs) & _ACTION_VRS.get(self.action, set(self.vrs)):
+            raise ValueError(f"{self.tag} has VR {' or '.join(self.vrs)}, which {self.action!r} cannot be done to")
+        return self
+
     @property
     def number(self) -> int:
         """The tag as a number."""
         return int(self.tag[1:5] + self.tag[6:10], 16)
+
+    @property
+    def vrs(self) -> tuple[str, ...]:
+        """The Value Representations of the attribute."""
+        return dictionary_vrs(self.number)
 
 
 class DeidPolicy(Strict):
@@ -122,8 +148,9 @@ class DeidPolicy(Strict):
         tags = [rule.tag for rule in self.rules]
         if len(set(tags)) != len(tags):
             raise ValueError("rules: a tag has two rules")
-        if private := [tag for tag in tags if int(tag[1:5], 16) & 1]:
-            raise ValueError(f"rules: {private[0]} is private; option 113111 decides on private attributes")
+        moved = [rule.tag for rule in self.rules if rule.action == "clean" and set(rule.vrs) & _DATES]
+        if moved and self.dates is None:
+            raise ValueError(f"rules: to clean the date {moved[0]} is to move it, which needs option {MODIFIED_DATES}")
         return self
 
     @property

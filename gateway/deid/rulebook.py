@@ -195,7 +195,7 @@ class Rulebook:
         wanted = _DUMMY_WHERE_TYPE_1[kind] if "/" in code else code
         if wanted not in code.split("/"):
             wanted = "Z" if "Z" in code else "D"
-        if code == "Z" and kind == 1:
+        if wanted == "Z" and kind == 1 and not sequence:
             wanted = "D"  # Z allows a value (Table E.1-1a), and type 1 asks for one
         if code == "X" and not (sequence and kind == 1) and not set(dictionary_vrs(tag)) & BINARY_VRS:
             wanted = _DUMMY_WHERE_TYPE_1[kind]  # a plain X would break the IOD; nothing of the value stays

@@ -16,6 +16,7 @@ from gateway.deid.values import OTHER_TERM, dummy, fits, is_empty, is_term, text
 if TYPE_CHECKING:
     import re
 
+    from gateway.deid.free_text import Cleaned
     from gateway.deid.instance import Instance
     from gateway.deid.tables import Check
     from gateway.deid.values import Element
@@ -264,12 +265,9 @@ class CleanText(Rule):
     def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
         if is_empty(element):
             return element
-        try:
-            parts = words_of(element, vr, instance.encodings)
-        except Exception:  # noqa: BLE001 - in no encoding that was declared: nothing can be said of it
+        done = self._cleaned(element, vr, instance)
+        if done is None:
             return self.otherwise.apply(element, vr, instance)
-        most = _LONGEST.get(vr)
-        done = [instance.text.clean(part, instance.known, most) for part in parts]
         changed = False
         for cleaned in done:
             for kind, count in cleaned.found.items():
@@ -280,6 +278,22 @@ class CleanText(Rule):
         if vr in _CODED or not any(cleaned.text.strip() for cleaned in done):
             return self.otherwise.apply(element, vr, instance)
         return with_words(element, vr, [cleaned.text for cleaned in done])
+
+    @staticmethod
+    def _cleaned(element: Element, vr: str, instance: Instance) -> list[Cleaned] | None:
+        """Each value; None if they are in no encoding that was declared: then nothing can be said of them."""
+        value = element.value
+        key = (vr, value, "\\".join(instance.encodings)) if isinstance(value, bytes) else None
+        if key is not None and (done := instance.cleaned.get(key)) is not None:
+            return done
+        try:
+            parts = words_of(element, vr, instance.encodings)
+        except Exception:  # noqa: BLE001 - whatever a codec raises
+            return None
+        done = [instance.text.clean(part, instance.known, _LONGEST.get(vr)) for part in parts]
+        if key is not None:
+            instance.cleaned[key] = done
+        return done
 
 
 @dataclass(frozen=True, slots=True)

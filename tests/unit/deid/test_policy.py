@@ -52,6 +52,14 @@ def test_the_shipped_policy_loads_and_refuses_when_the_detector_fails():
         ("age_cap: 89", "age_cap: 110", "age_cap: "),
         ("rules: []", "rules: [{tag: '0010,0010', action: keep, why: because I like it}]", "rules.0.tag: "),
         ("rules: []", "rules: [{tag: '(0009,1001)', action: keep, why: because I like it}]", "is private"),
+        ("rules: []", "rules: [{tag: '(0010,0010)', action: keep, why: because I like it}]", "VR PN, which 'keep'"),
+        ("rules: []", "rules: [{tag: '(0028,0010)', action: uid, why: because I like it}]", "VR US, which 'uid'"),
+        ("rules: []", "rules: [{tag: '(0008,0020)', action: clean, why: because I like it}]", "needs option 113107"),
+        (
+            "rules: []",
+            "rules: [{tag: '(0028,FFF0)', action: keep, why: because I like it}]",
+            "not in the data dictionary",
+        ),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, old, new, complaint):
