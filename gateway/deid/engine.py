@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from gateway.deid.features import VisualFeatures
 from gateway.deid.image import _SEAL, Pseudonyms, SanitizedImage, SanitizedObject
 from gateway.deid.look import Look
+from gateway.deid.markers import shipped
 from gateway.deid.overlays import OverlayCleaner
 from gateway.deid.pixels import PixelMasker
 from gateway.deid.policy import digest, load_policy
@@ -47,7 +48,7 @@ class DeidEngine:
         self.policy = policy
         self.policy_digest = policy_digest
         self._header = HeaderProfile(policy, tables, key)
-        look = Look()
+        look = Look(shipped() if policy.pixels.whole.keep_markers else None)
         self._masker = PixelMasker(policy.pixels, look)
         self._overlays = OverlayCleaner(policy.pixels, look)
         self._features = VisualFeatures(tables.head_words, tables.types.iods)

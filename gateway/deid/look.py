@@ -14,6 +14,7 @@ from gateway.errors import GatewayError, NotSanitizable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gateway.deid.markers import Markers
     from gateway.deid.pixel_policy import ClassLooks
     from gateway.deid.regions import TextRegion
     from gateway.ingest.image import DisplayFrame
@@ -28,17 +29,24 @@ _INSIDE = 0.5
 
 
 class Look:
-    """The text detector, loaded at the first look and kept."""
+    """The text detector, loaded at the first look and kept.
 
-    def __init__(self) -> None:
+    Args:
+        keep: Markers that stay as they are in what is given back; None for none.
+    """
+
+    def __init__(self, keep: Markers | None = None) -> None:
+        self._keep = keep
         self._detector: TextDetector | None = None
 
-    def regions(self, frame: DisplayFrame, upright: int, turned: int | None = None) -> list[TextRegion]:
+    def regions(
+        self, frame: DisplayFrame, upright: int, turned: int | None = None, keep: Markers | None = None
+    ) -> list[TextRegion]:
         """As ``TextDetector.regions``. Raises NotSanitizable if the detector fails."""
         try:
             if self._detector is None:
                 self._detector = TextDetector()
-            return self._detector.regions(frame, upright, turned)
+            return self._detector.regions(frame, upright, turned, keep)
         except (GatewayError, MemoryError):
             raise
         except Exception as error:
@@ -62,7 +70,7 @@ class Look:
         for picture in pictures:
             side = max(picture.shape[:2])
             upright = min(max(side, min(2 * side, _AT_LEAST)), looks.longest)
-            found = self.regions(picture, upright)
+            found = self.regions(picture, upright, keep=self._keep)
             if masked is not None:
                 found = [region for region in found if not _lies_in(region, masked)]
             count += len(found)

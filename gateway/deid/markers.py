@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gateway.deid.regions import TextRegion, straightened
 from gateway.deid.tables import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.deid.reading import Reader
+    from gateway.deid.regions import TextRegion
     from gateway.ingest.image import DisplayFrame
 
 _CERTAIN = 0.9  # of every character
 _LONGEST = 5.0  # heights: a longer region is not read, and masked
 _MOST_READ = 6  # regions read in one look; the others are masked, unread
+_STANDING = 1.6  # widths: a region this tall is a line that stands upright, not a letter
 _BESIDE = 2.0  # heights to the next region on the same line
 _NUMBER = r"\d{1,4}(?:[.,]\d{1,3})?"
 
@@ -45,14 +46,14 @@ class Markers:
         """The regions without those that are kept."""
         short = [region for region in regions if max(region.size) <= _LONGEST * min(region.size)]
         alone = [region for region in short if not any(_beside(region, other) for other in regions)]
-        kept = [region for region in alone[:_MOST_READ] if self._kept(straightened(picture, region), reader)]
+        kept = [region for region in alone[:_MOST_READ] if self._kept(_cut(picture, region), reader)]
         return [region for region in regions if region not in kept]
 
     def _kept(self, line: DisplayFrame, reader: Reader) -> bool:
-        ways = (0, 2) if line.shape[1] > 1.5 * line.shape[0] else (0, 1, 3)
-        for way in ways:
+        for way in (1, 3) if line.shape[0] > _STANDING * line.shape[1] else (0,):
             reading = reader.read(np.ascontiguousarray(np.rot90(line, way)))
-            if reading.scores and min(reading.scores) >= _CERTAIN and self.holds(reading.text):
+            scores = [sure for one, sure in zip(reading.text, reading.scores, strict=True) if not one.isspace()]
+            if scores and min(scores) >= _CERTAIN and self.holds(reading.text):
                 return True
         return False
 
@@ -65,6 +66,13 @@ def shipped() -> Markers:
 
 def _bare(text: str) -> str:
     return "".join(text.split()).casefold()
+
+
+def _cut(picture: DisplayFrame, region: TextRegion) -> DisplayFrame:
+    """The region as it stands in the picture: markers are printed along its sides."""
+    corners = region.corners()
+    (left, top), (right, bottom) = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int)
+    return picture[max(0, top) : bottom + 1, max(0, left) : right + 1]
 
 
 def _beside(region: TextRegion, other: TextRegion) -> bool:

@@ -42,11 +42,14 @@ class WholeObjects(Strict):
     Attributes:
         templates: File of regions that are always masked, beside the policy; see templates.py.
         outside_ultrasound: What lies outside of the regions of (0018,6011): looked at like the rest, or masked.
+        keep_markers: Leave side markers and technical values as they are, if they are read with certainty and stand
+            alone; see markers.py. Frames that go to a model keep none.
         high, medium, low: The looks, by risk class; see risk.py.
     """
 
     templates: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}\.yaml$")
     outside_ultrasound: Literal["look", "mask"]
+    keep_markers: bool
     high: ClassLooks
     medium: ClassLooks
     low: ClassLooks

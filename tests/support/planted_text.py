@@ -35,6 +35,7 @@ class Planted:
         background: Kind of background.
         vertical: Whether the line was turned by a quarter.
         font: One of FONTS.
+        clearness: Grey levels between ink and ground, over the standard deviation of the ground's fine grain.
     """
 
     picture: Picture
@@ -43,6 +44,7 @@ class Planted:
     background: str
     vertical: bool
     font: str
+    clearness: float
 
     @property
     def height(self) -> int:
@@ -218,7 +220,11 @@ def plant(
     above = int(rng.integers(*CONTRASTS[contrast])) * (-1 if kind == "light" else 1)
     top, left, colour = _place(rng, picture, (ink.shape[0], ink.shape[1]), above)
     window = picture[top : top + ink.shape[0], left : left + ink.shape[1]]
+    ground = window.astype(np.float32)
+    grain = float((ground - cv2.GaussianBlur(ground, (0, 0), 3)).std())
     share = ink.astype(np.float64) / 255
     window[...] = (window * (1 - share) + colour * share).astype(np.uint8)
     box = (left, top, left + ink.shape[1], top + ink.shape[0])
-    return Planted(255 - picture if inverse else picture, box, written, kind, turned, font)
+    return Planted(
+        255 - picture if inverse else picture, box, written, kind, turned, font, abs(above) / max(grain, 1.0)
+    )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from difflib import SequenceMatcher
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import cv2
@@ -10,13 +13,27 @@ import numpy as np
 
 from gateway.catalog import InputSpec
 from gateway.preprocess.tensor import to_tensor
+from tests.support import deid
 
 if TYPE_CHECKING:
+    from gateway.deid.engine import DeidEngine
     from gateway.deid.image import SanitizedImage
     from gateway.deid.reading import Reader
+    from gateway.ingest.image import DisplayFrame
     from tests.support.planted_text import Planted
 
 SPEC = InputSpec()
+
+
+@lru_cache(maxsize=1)
+def _engine() -> DeidEngine:
+    with TemporaryDirectory() as folder:
+        return deid.engine(folder=Path(folder))
+
+
+def unmasked(picture: DisplayFrame) -> SanitizedImage:
+    """What would leave if nobody looked for text."""
+    return _engine().deidentify(deid.image(frames=[picture]), tenant="a")
 
 
 def share_read(image: SanitizedImage, planted: Planted, reader: Reader) -> float:
