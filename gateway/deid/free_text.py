@@ -171,7 +171,7 @@ class FreeText:
             mixed = len(capitals) < len(tokens) and bool(capitals)
             spans += (
                 span
-                for span in patterns.find(folded)
+                for span in patterns.find(folded, tokens)
                 # A street has a capital, unless the whole text is written in one case.
                 if span.kind != "street" or not mixed or not capitals.isdisjoint(range(span.start, span.end))
             )

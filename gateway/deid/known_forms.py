@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _SHORT = 4  # up to so many characters a number may be a measure
 _APART = 4  # so many signs may stand between two parts of one number: "+49 (0) 170 / 12"
 _NUMBER = re.compile(r"(?<![\w.,/])\d{2,4}(?![\w/]|[.,]\d)")
+_SIGNS = re.compile(r"[\W_]+")
 _UNIT = re.compile(
     r"\s?(?:mm|cm|ml|mg|kg|msec|ms|s|secs?|seconds|x|%|deg|degrees|t|tesla|years?|yrs?|jahre|ans|anos|anni|hu|kvp?|mas?|m?hz|gy|"
     r"slices?|images?|frames?|weeks?|days?|months?|hours?|min|minutes|wochen|tage|monate|schichten|slabs?|phases?)(?![^\W_])"
@@ -37,11 +38,12 @@ def _codes(folded: str, codes: set[str]) -> Iterator[Span]:
     for match in _NUMBER.finditer(folded):
         if match[0] in codes and not _UNIT.match(folded, match.end()):
             yield Span(match.start(), match.end(), "id")
+    bare = _SIGNS.sub("", folded)
+    there = [code for code in codes if not (len(code) <= _SHORT and code.isdigit()) and code in bare]
+    if not there:
+        return
     places = [place for place, letter in enumerate(folded) if letter.isalnum()]
-    bare = "".join([folded[place] for place in places])
-    for code in codes:
-        if len(code) <= _SHORT and code.isdigit():
-            continue
+    for code in there:
         at = bare.find(code)
         while at != -1:
             last = at + len(code) - 1

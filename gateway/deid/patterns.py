@@ -14,6 +14,8 @@ from gateway.deid.vocabulary import words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gateway.deid.tokens import Token
+
 OLDEST = 89
 _DIGIT, _DIGITS = re.compile(r"\d"), re.compile(r"\d+")
 _FEWEST_DIGITS = 5  # of a number that could be one person's
@@ -33,34 +35,35 @@ WORTH_A_LOOK = re.compile(r"\d|@|://|www\.|〒|:|[都道府県年]|address|lives
 _NAMES = sorted(words("months.txt"), key=len, reverse=True)
 _MONTHS = "|".join(_NAMES)
 # The shorter ones are words as well, so a day or a year must stand beside them; the whole names are months.
-_FULL = "|".join(name for name in _NAMES if len(name) > 4)
+_WHOLE_NAME = 5
+_FULL = "|".join(name for name in _NAMES if len(name) >= _WHOLE_NAME)
 _YEAR = r"(?:(?:18|19|20|21)\d\d|[']\d\d)"
 _OF = r"\s?(?:\.|,|/|-)?\s?(?:of\s|de\s|del\s|di\s)?"
-_WHEN = (
-    r"(?:on|am|vom|le|el|il|dated|from|since|seit|seen|del|du|op|den|der|dd|until|till|bis|ab|dob|born|geb\.?|geboren|"
-    r"ne[e]?\sle|nacid[oa]\sel|nat[oa]\sil)"
-)
+_DAY = r"\d{1,2}(?:st|nd|rd|th)?"
+_TWO = r"(?:0?[1-9]|[12]\d|3[01])"
+_NUMERIC = re.compile(r"(?<![\d./-])(\d{1,4})\s?([./-])\s?(\d{1,2})\s?\2\s?(\d{1,4})(?!\d|[./-]\d)")
 _DATES = (
-    # 05.11.1961, 11/05/61, 1961-11-05
-    re.compile(r"(?<![\d./-])(\d{1,4})\s?([./-])\s?(\d{1,2})\s?\2\s?(\d{1,4})(?!\d|[./-]\d)"),
     re.compile(r"(?<!\d)(?:18|19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:t?\d{4,6}(?:\.\d{1,6})?)?(?!\d)"),
     # 5 November 1961, 5. Nov. '61, 5 de noviembre de 1961
     re.compile(rf"(?<!\d)\d{{1,2}}(?:st|nd|rd|th|er|e|o)?{_OF}(?:{_MONTHS})\b\.?{_OF}{_YEAR}(?!\d)"),
-    # November 5th, 1961; Nov 1961
-    re.compile(rf"(?<![^\W\d_])(?:{_MONTHS})\b\.?[\s-]?(?:\d{{1,2}}(?:st|nd|rd|th)?\s?,?\s?)?{_OF}{_YEAR}(?!\d)"),
-    # 5 November; November 5
+    # 5 November
     re.compile(rf"(?<![\d.])\d{{1,2}}(?:st|nd|rd|th|er)?{_OF}(?:{_FULL})\b"),
-    re.compile(rf"(?<![^\W\d_])(?:{_FULL})\s\d{{1,2}}(?:st|nd|rd|th)?\b(?![.,]?\d|\s?(?:mm|cm|ml|mg))"),
-    re.compile(rf"(?<![^\W\d_])(?:{_MONTHS})\.?\s\d{{1,2}}(?:st|nd|rd|th)\b"),
-    # on 5 Nov, am 5.11., on 11/05
-    re.compile(rf"(?<![^\W\d_]){_WHEN}\s(?:the\s)?(?P<day>\d{{1,2}}(?:st|nd|rd|th)?\.?\s?(?:{_MONTHS})|(?:{_MONTHS})\.?\s\d{{1,2}})\b"),
-    re.compile(rf"(?<![^\W\d_]){_WHEN}\s(?P<day>(?:0?[1-9]|[12]\d|3[01])(?:\.(?:0?[1-9]|1[0-2])\.(?!\d)|/(?:0?[1-9]|[12]\d|3[01])(?![\d/])))"),
     # 11/1961
     re.compile(r"(?<![\d./-])(?:0?[1-9]|1[0-2])[./-](?:19|20)\d\d(?![\d./-])"),
     re.compile(r"(?:(?:18|19|20|21)\d\d|(?:令和|平成|昭和|大正|明治)\s?(?:\d{1,2}|元))\s?年(?:\s?\d{1,2}\s?月(?:\s?\d{1,2}\s?日)?)?"),
     re.compile(r"\d{1,2}\s?月\s?\d{1,2}\s?日"),
     re.compile(r"(?:18|19|20|21)\d\d\s?년\s?\d{1,2}\s?월(?:\s?\d{1,2}\s?일)?"),
 )  # fmt: skip
+# What stands after a month's name: "5th, 1961", "1961"; the whole name or an ordinal number alone is enough.
+_MONTH = frozenset(_NAMES)
+_AFTER_MONTH = re.compile(rf"\.?[\s-]?(?:{_DAY}\s?,?\s?)?{_OF}{_YEAR}(?!\d)|\.?\s\d{{1,2}}(?:st|nd|rd|th)\b")
+_AFTER_FULL = re.compile(rf"\s{_DAY}\b(?![.,]?\d|\s?(?:mm|cm|ml|mg))")
+# What stands after a word that announces a date: "on 5 Nov", "am 5.11.", "on 11/05".
+_WHEN = words("date-words.txt")
+_AFTER_WHEN = re.compile(
+    rf"\.?\s(?:the\s)?(?P<day>{_DAY}\.?\s?(?:{_MONTHS})\b|(?:{_MONTHS})\.?\s\d{{1,2}}\b"
+    rf"|{_TWO}(?:\.(?:0?[1-9]|1[0-2])\.(?!\d)|/{_TWO}(?![\d/])))"
+)
 _TIME = re.compile(
     r"(?:\s|,|;|-|@|t(?=\d)|\bat|\bum|\ba|\bas|\balle|\bore|\bkl\.?){0,4}(?:[01]?\d|2[0-3])\s?(?::|h|\.)\s?[0-5]\d"
     r"(?::[0-5]\d(?:\.\d{1,6})?)?(?:\s?(?:am|pm|uhr|hrs?|h)\b)?"
@@ -121,12 +124,12 @@ _HOME = re.compile(
 _KANJI_PLACE = re.compile(r"〒\s?\d{3}-?\d{4}|[一-鿿]{2,3}[都道府県][一-鿿]{1,5}[市区町村郡][一-鿿\d丁目番地号-]{0,16}")
 
 
-def find(folded: str) -> Iterator[Span]:
-    """Everything in a folded text that identifies by its form. Spans may overlap."""
+def find(folded: str, tokens: list[Token]) -> Iterator[Span]:
+    """Everything in a folded text, whose words are given, that identifies by its form. Spans may overlap."""
     yield from _electronic(folded)
     digits = _DIGIT.search(folded) is not None
     if digits or "年" in folded:
-        yield from _dates(folded)
+        yield from _dates(folded, tokens)
     if digits:
         yield from _numbers(folded)
     for match in _HOME.finditer(folded):
@@ -152,14 +155,28 @@ def _electronic(folded: str) -> Iterator[Span]:
             yield Span(match.start(), match.end(), "url")
 
 
-def _dates(folded: str) -> Iterator[Span]:
+def _dates(folded: str, tokens: list[Token]) -> Iterator[Span]:
+    for start, end in _days(folded, tokens):
+        after = _TIME.match(folded, end)
+        yield Span(start, after.end() if after else end, "date")
+
+
+def _days(folded: str, tokens: list[Token]) -> Iterator[tuple[int, int]]:
+    for match in _NUMERIC.finditer(folded):
+        if _is_date(match):
+            yield match.span()
     for pattern in _DATES:
         for match in pattern.finditer(folded):
-            if pattern is _DATES[0] and not _is_date(match):
-                continue
-            after = _TIME.match(folded, match.end())
-            start = match.start("day") if "day" in pattern.groupindex else match.start()
-            yield Span(start, after.end() if after else match.end(), "date")
+            yield match.span()
+    for token in tokens:
+        if token.word in _MONTH:
+            found = _AFTER_MONTH.match(folded, token.end)
+            if found is None and len(token.word) >= _WHOLE_NAME:
+                found = _AFTER_FULL.match(folded, token.end)
+            if found is not None:
+                yield token.start, found.end()
+        if token.word in _WHEN and (found := _AFTER_WHEN.match(folded, token.end)) is not None:
+            yield found.span("day")
 
 
 def _is_date(match: re.Match[str]) -> bool:
@@ -169,9 +186,12 @@ def _is_date(match: re.Match[str]) -> bool:
     days = (1 <= first <= 31 and 1 <= middle <= 12) or (1 <= first <= 12 and 1 <= middle <= 31)
     if len(match[4]) == 4:
         return days and 1800 <= last <= 2199
-    if len(match[1]) == len(match[3]) == len(match[4]) == 2 and " " not in match[0]:
+    if len(match[4]) != 2 or " " in match[0]:
+        return False
+    if len(match[1]) == len(match[3]) == 2:
         return days or (1 <= middle <= 12 and 1 <= last <= 31)
-    return False
+    # 5/11/61 and 5.11.61 are dates, 2.1.10 may be a version.
+    return days and (match[2] == "/" or last > 31)
 
 
 def _numbers(folded: str) -> Iterator[Span]:
