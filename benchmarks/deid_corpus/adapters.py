@@ -27,14 +27,18 @@ DATES = {"least_days": 365, "most_days": 1460}
 
 
 class Ours:
-    """The engine under one policy. Not picklable; one process."""
+    """The engine under one policy. Not picklable; one process.
+
+    Attributes:
+        limits: On one file; the gateway's own unless they are changed.
+    """
 
     name = "cordon"
 
     def __init__(self, engine: DeidEngine, *, pixels: bool) -> None:
         self._engine = engine
         self._pixels = pixels
-        self._limits = IngestSettings()
+        self.limits = IngestSettings()
 
     @classmethod
     def load(cls, policy: Path, scratch: Path, *, pixels: bool, options: Iterable[str] | None = None) -> Self:
@@ -46,21 +50,17 @@ class Ours:
             pixels: Look for burned-in text.
             options: Names out of CODES to put in the place of the policy's own.
         """
-        document = yaml.safe_load(policy.read_text("utf-8"))
         if options is not None:
+            document = yaml.safe_load(policy.read_text("utf-8"))
             codes = {CODES[option] for option in options} | (PIXEL_OPTIONS & set(document["options"]))
             document["options"] = sorted(codes)
             document.pop("dates", None)
             if CODES["dates"] in codes:
                 document["dates"] = DATES
-        if not pixels:
-            document["pixels"]["look"] = False
-            document["visible_features"] = "accept"
-            document["options"] = [code for code in document["options"] if code not in PIXEL_OPTIONS]
-        if not pixels or options is not None:
-            # Beside the policy's own files, which it may name.
             policy = scratch / policy.name
             policy.write_text(yaml.safe_dump(document), "utf-8")
+        if not pixels:
+            policy = header_only(policy, scratch)
         return cls(DeidEngine.load(policy, KEY), pixels=pixels)
 
     def deidentify(self, instance: Instance) -> Output:
@@ -80,4 +80,15 @@ class Ours:
         Raises:
             GatewayError: It is refused.
         """
-        return self._engine.deidentify_object(decode_object(Upload(data), self._limits), tenant=TENANT).data
+        return self._engine.deidentify_object(decode_object(Upload(data), self.limits), tenant=TENANT).data
+
+
+def header_only(policy: Path, scratch: Path) -> Path:
+    """A copy of a policy under which pixels go on without a look, which it then does not claim."""
+    document = yaml.safe_load(policy.read_text("utf-8"))
+    document["pixels"]["look"] = False
+    document["visible_features"] = "accept"
+    document["options"] = [code for code in document["options"] if code not in PIXEL_OPTIONS]
+    copy = scratch / policy.name
+    copy.write_text(yaml.safe_dump(document), "utf-8")
+    return copy
