@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from gateway.batch.changes import Changes
 from gateway.batch.drive import InFlight, drive
-from gateway.batch.errors import NotTaken
+from gateway.batch.errors import CannotStart, NotTaken
 from gateway.batch.items import Item, Refusal
 from gateway.batch.outcome import Outcome
 from gateway.batch.outputs import Outputs, check_apart
@@ -136,7 +136,10 @@ class Job:
     async def _all(self, means: Means, one: Any) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # this process holds identifying bytes too
         items = await self._find(means)
-        await means.workers.warm(prepare, means.task(b""), len(items))
+        try:
+            await means.workers.warm(prepare, means.task(b""), len(items))
+        except (GatewayError, WorkerDefect) as error:
+            raise CannotStart(f"The worker processes cannot be started: {error}") from None
         self.watcher.began(len(items))
         began = monotonic()
         try:

@@ -146,12 +146,21 @@ def _run(work: Coroutine[Any, Any, None]) -> bool:
     async def stoppable() -> bool:
         task = asyncio.current_task()
         assert task is not None
+        asked = asyncio.Event()
+
+        def stop() -> None:
+            asked.set()
+            task.cancel()
+
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, task.cancel)
+            loop.add_signal_handler(number, stop)
         try:
             await work
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, CannotStart):
+            # A worker that was just starting may have taken Ctrl-C for its own, so that the run could not start.
+            if not asked.is_set():
+                raise
             return False
         return True
 

@@ -28,6 +28,7 @@ from gateway.isolation import WorkerDefect, Workers
 
 if TYPE_CHECKING:
     from gateway.batch.job import Plan
+    from gateway.batch.montage import Box
     from gateway.batch.picture import Seen
 
 _USAGE = 2
@@ -103,19 +104,19 @@ def _show(seen: Seen, frame: int, out: Path | None) -> None:
         )
     elif console.is_terminal:
         _draw(console, seen)
-    if seen.boxes:
+    if seen.regions:
         table = Table(box=None, pad_edge=False)
-        for title in ("MASKED", "LEFT", "TOP", "WIDTH", "HEIGHT"):
+        for title in ("MASKED", "SOURCE", "LEFT", "TOP", "WIDTH", "HEIGHT"):
             table.add_column(title, justify="right")
-        for number, box in enumerate(seen.boxes, 1):
-            table.add_row(str(number), *map(str, box))
+        for number, region in enumerate(seen.regions, 1):
+            table.add_row(str(number), region.source, *map(str, region.box))
         console.print(table)
     height, width = seen.original.shape[:2]
     where = f"Frame {frame} of {seen.frames}, {width} x {height}: "
     if seen.refused:
         console.print(f"{where}[bold red]the file would be refused.[/] {seen.refused}")
-    elif seen.boxes:
-        console.print(f"{where}{seen.share:.1%} is changed, in {len(seen.boxes)} regions.")
+    elif seen.regions:
+        console.print(f"{where}{seen.share:.1%} of it is changed; regions: {len(seen.regions)}.")
     else:
         console.print(f"{where}nothing is masked.")
 
@@ -123,14 +124,18 @@ def _show(seen: Seen, frame: int, out: Path | None) -> None:
 def _draw(console: Console, seen: Seen) -> None:
     result = seen.original // 4 if seen.result is None else seen.result
     columns, rows = (console.width - _GAP) // 2, max(8, console.height - 4)
-    left, boxes = fitted(seen.original, seen.boxes, columns, rows)
+    left, boxes = fitted(seen.original, _boxes(seen), columns, rows)
     right, _ = fitted(result, (), columns, rows)
     console.print(Columns([as_text(outlined(left, boxes)), as_text(right)], padding=(0, _GAP)))
 
 
+def _boxes(seen: Seen) -> list[Box]:
+    return [region.box for region in seen.regions]
+
+
 def _write(seen: Seen, out: Path) -> None:
     result = seen.original // 4 if seen.result is None else seen.result
-    both = side_by_side(outlined(seen.original, seen.boxes), result)
+    both = side_by_side(outlined(seen.original, _boxes(seen)), result)
     _, data = cv2.imencode(".png", cv2.cvtColor(both, cv2.COLOR_RGB2BGR))
     try:
         descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -12,18 +12,20 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from gateway.batch.journal import NAME as JOURNAL
 from gateway.deid.uids import StandIns
 from tests.support import canaries
 from tests.support.deid import KEY
 from tests.support.processes import descendants, within
-from tests.support.scans import PATIENT, command, deid, disc, environment, outputs, planted, scan_bytes, scans
+from tests.support.scans import PATIENT, command, deid, disc, environment, outputs, planted, scan, scan_bytes, scans
 
-OUTPUT = re.compile(r"([A-Z2-7]{24}|no-patient)/2\.25\.\d+/2\.25\.\d+/2\.25\.\d+(-[0-9a-f]{8})?\.dcm|pictures/\w+\.png")
+OUTPUT = re.compile(
+    r"([A-Z2-7]{24}|no-patient)/2\.25\.\d+/2\.25\.\d+/2\.25\.\d+(-[0-9a-f]{8})?\.dcm|pictures/\w+\.(png|jpg)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -197,15 +199,29 @@ def test_a_dry_run_writes_nothing_and_hides_every_value(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["dicom", "png"])
-def test_inspect_writes_both_pictures_for_its_owner_alone_and_replaces_no_file(tmp_path: Path, kind: str) -> None:
-    (tmp_path / "scan").write_bytes(scan_bytes(1, size=96) if kind == "dicom" else canaries.png(96).body)
+def test_inspect_shows_what_is_masked_and_replaces_no_file(tmp_path: Path, kind: str) -> None:
+    image = Image.new("L", (400, 300), 30)
+    ImageDraw.Draw(image).text((40, 140), "ZXQVOSS WILHELMINE 1961", fill=220, font=ImageFont.load_default(22))
+    if kind == "png":
+        image.save(tmp_path / "scan", "PNG")
+    else:
+        ds = scan(1)
+        ds.Rows, ds.Columns, ds.PixelData = 300, 400, image.tobytes()
+        ds.save_as(tmp_path / "scan", enforce_file_format=True)
     answer = deid(tmp_path, "inspect", "scan", "-o", "look.png")
     assert answer.returncode == 0, answer.stderr
     assert "holds the original" in answer.stderr
+    assert re.search(r"1 +text +\d+ +\d+ +\d+ +\d+", answer.stdout)
     path = tmp_path / "look.png"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with Image.open(path) as picture:
-        width, height = picture.size
-    assert (width > 2 * 96, height) == (True, 96)
+        pixels = np.asarray(picture)
+    assert pixels.shape[0] == 300
+    left, right = pixels[:, :400], pixels[:, -400:]
+    assert left[140:165, 40:300].max() >= 220
+    assert right[140:165, 40:300].max() < 60
+    assert ((left[..., 0] > 200) & (left[..., 1] < 100)).sum() > 400  # the outline
+    assert (right[:100] == 30).all()
     assert deid(tmp_path, "inspect", "scan", "-o", "look.png").returncode == 2
-    assert not (tmp_path / JOURNAL).exists()
+    assert path.stat().st_size > 0
+    assert {each.name for each in tmp_path.iterdir()} == {"scan", "look.png"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -37,7 +38,12 @@ def running(site: Path, out: str) -> Iterator[tuple[subprocess.Popen[str], set[i
     """A run that has added a few outputs, and its workers; when the block has ended it, no worker is left."""
     before = len(list((site / out).rglob("*.dcm")))
     with subprocess.Popen(
-        command("in", "-o", out, "-j", 2), cwd=site, env=environment(site), stderr=subprocess.PIPE, text=True
+        command("in", "-o", out, "-j", 2),
+        cwd=site,
+        env=environment(site),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         assert within(60, lambda: len(list((site / out).rglob("*.dcm"))) >= before + 3)
         workers = descendants(process.pid)
@@ -61,7 +67,7 @@ def test_killed_twice_and_run_again_it_is_whole_and_the_same(site: Path) -> None
 def test_stopped_it_says_how_to_go_on_and_does(site: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         with running(site, "stopped") as (process, _):
-            process.send_signal(number)
+            os.killpg(process.pid, number)  # a terminal's Ctrl-C reaches the workers too
             began = time.monotonic()
             assert process.wait(20) == 130
             assert time.monotonic() - began < 5

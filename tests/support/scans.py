@@ -76,6 +76,7 @@ def disc(folder: Path, count: int) -> Path:
         ds.StudyID, ds.SeriesNumber, ds.InstanceNumber, ds.StudyTime = "1", 1, number, "101010"
         files.add(ds)
     files.write(folder)
+    files._stage["t"].cleanup()  # else it warns when it is collected
     return folder / "DICOMDIR"
 
 
