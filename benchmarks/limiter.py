@@ -106,14 +106,10 @@ async def costs(url: str, calls: int) -> list[Cost]:
         await limiter.acquire(caller("cost"), request)
         await limiter.release(caller("cost"), request)
 
-    async def without_release() -> None:
-        await limiter.acquire(caller("alone"), str(next(number)))
-
     try:
         return [
             await cost("floor: a script that answers 1", lambda: client.evalsha(script, 1, "x", b"[]"), calls),
-            await cost("cordon, 3 windows + lease: acquire", without_release, calls),
-            await cost("cordon, 3 windows + lease: acquire and release", with_lease, calls),
+            await cost("cordon, 3 windows + lease, and its release", with_lease, calls),
             await cost("cordon, 1 window", lambda: bare.acquire(caller("one"), "r"), calls),
             await cost("limits, moving window, 1 window", lambda: moving.hit(item, "a"), calls),
             await cost("limits, sliding counter, 1 window", lambda: counter.hit(item, "b"), calls),
