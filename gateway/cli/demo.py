@@ -75,8 +75,9 @@ def _show(console: Console, everything: Running) -> bool:
         for sample, answer in zip(samples, answers, strict=True):
             console.print(f"  [bold]{sample.name}[/bold]: {_what_happened(answer)}", highlight=False)
         console.print()
-        good = all(answer.status_code == HTTPStatus.OK for answer in answers)
-        good &= _show_traces(console, everything.stack.state, samples, answers)
+        given_back = _deidentify(console, client, samples[0])
+        good = all(answer.status_code == HTTPStatus.OK for answer in (*answers, given_back))
+        good &= _show_traces(console, everything.stack.state, samples, [*answers, given_back])
         return good & _show_audit(console, client)
 
 
@@ -87,6 +88,19 @@ def _send(client: httpx.Client, sample: Sample) -> httpx.Response:
         return client.post("/v1/predict", params={"frames": "all"}, content=sample.data, headers=head)
     # A file name often is the patient's name; the gateway does not keep it.
     return client.post("/v1/predict", files={"image": (f"{sample.identifiers[0]}.img", sample.data, sample.media_type)})
+
+
+def _deidentify(console: Console, client: httpx.Client, sample: Sample) -> httpx.Response:
+    """One file, to be given back instead of classified."""
+    with step(console, "Sending one to be given back", "One was given back, de-identified"):
+        answer = client.post("/v1/deidentify", content=sample.data, headers={"Content-Type": sample.media_type})
+    if answer.status_code != HTTPStatus.OK:
+        console.print(f"  [red]{answer.status_code} {answer.json()['title']}[/red]: {answer.json()['detail']}")
+        return answer
+    size = len(answer.content)
+    console.print(f"  [bold]{sample.name}[/bold]: {len(sample.data)} bytes in, {size} bytes out", highlight=False)
+    console.print(f"  {answer.headers['Deidentification-Report']}\n", markup=False, highlight=False, style="dim")
+    return answer
 
 
 def _table(samples: Iterable[Sample], answers: Iterable[httpx.Response]) -> Table:
