@@ -57,6 +57,7 @@ _FIRST_OBJECT_GROUP = 0x0008  # below: command, file meta, directory (PS3.5 7.1)
 _DATES = frozenset({"DA", "DT", "TM"})
 _TEXTS = frozenset({"LO", "LT", "SH", "ST", "UC", "UT"})
 _PATIENT_NAME, _PATIENT_ID, _ACCESSION, _TIMEZONE = 0x00100010, 0x00100020, 0x00080050, 0x00080201
+_CHARACTER_SET = 0x00080005
 _CODE_PARTS = (0x00080100, 0x00080102, 0x00080104, 0x00080119)
 """Code Value, Coding Scheme Designator, Code Meaning, Long Code Value."""
 _OVERLAY_DATA, _LAST_OVERLAY = 0x3000, 0x601E
@@ -267,6 +268,8 @@ class Rulebook:
         """How an attribute that the table does not list is lost: the object stays valid where its type asks for it."""
         if set(dictionary_vrs(tag)) & BINARY_VRS:
             return OPAQUE
+        if tag == _CHARACTER_SET:
+            return _REMOVE  # a dummy would name a character set that there is not
         by_type: dict[int, Rule] = {1: _DUMMY, 2: _EMPTY}
         return by_type.get(kind, FREE_TEXT)
 

@@ -126,7 +126,7 @@ class Keep(Rule):
     pattern: re.Pattern[str] | None = None
     action: str = "kept"
     code: str = "K"
-    _seen: dict[tuple[str, bytes], bool] = field(default_factory=dict, compare=False, repr=False)
+    _seen: set[bytes] = field(default_factory=set, compare=False, repr=False)
 
     @override
     def describe(self) -> str:
@@ -137,18 +137,11 @@ class Keep(Rule):
     @override
     def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:
         value = element.value
-        if isinstance(value, bytes) and self.check != "length":
-            # The same few values come in every object: whether they fit is remembered, for short ones.
-            fit = self._seen.get((vr, value))
-            if fit is None:
-                fit = self._fits(element, vr)
-                if len(value) <= _LONGEST["LO"]:
-                    if len(self._seen) >= _MOST_REMEMBERED:
-                        self._seen.clear()
-                    self._seen[vr, value] = fit
-        else:
-            fit = self._fits(element, vr)
-        if fit:
+        if isinstance(value, bytes) and value in self._seen:
+            return element
+        if self._fits(element, vr):
+            if self.check == "term" and isinstance(value, bytes) and len(self._seen) < _MOST_REMEMBERED:
+                self._seen.add(value)  # words of the vocabulary, which come in every object; nothing of an instance
             return element
         if self.check == "term" and len(parts := texts(element)) > 1:
             # Image Type and the like: the place of a value matters, so an unknown one is replaced where it stands.

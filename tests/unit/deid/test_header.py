@@ -262,3 +262,22 @@ def test_every_rule_says_what_it_does(engine):
     )}  # fmt: skip
     assert len(sentences) == 10
     assert all(sentence.endswith(".") and len(sentence) > 4 for sentence in sentences)
+
+
+def test_an_unknown_character_set_gets_no_dummy(engine):
+    ds = deid.header()
+    ds[Tag(0x00080005)] = RawDataElement(Tag(0x00080005), "CS", 10, b"ISO_IR 999", 0, False, True)
+    assert "SpecificCharacterSet" not in clean(engine, ds).dataset
+
+
+def test_nothing_of_an_instance_is_remembered(engine):
+    ds = deid.header()
+    ds[Tag(0x00180015)] = RawDataElement(Tag(0x00180015), "CS", 8, b"ERIKAXYZ", 0, False, True)
+    ds[Tag(0x00180050)] = RawDataElement(Tag(0x00180050), "DS", 6, b"778812", 0, False, True)
+    clean(engine, ds)
+    remembered = {
+        value
+        for rule in [*engine.rulebook._made.values(), *engine.rulebook._by_check.values()]
+        for value in getattr(rule, "_seen", ())
+    }
+    assert not {b"ERIKAXYZ", b"778812"} & remembered
