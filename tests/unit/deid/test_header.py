@@ -266,7 +266,7 @@ def test_every_rule_says_what_it_does(engine):
 
 def test_an_unknown_character_set_gets_no_dummy(engine):
     ds = deid.header()
-    ds[Tag(0x00080005)] = RawDataElement(Tag(0x00080005), "CS", 10, b"ISO_IR 999", 0, False, True)
+    ds._dict[Tag(0x00080005)] = RawDataElement(Tag(0x00080005), "CS", 10, b"ERIKA-1234", 0, False, True)
     assert "SpecificCharacterSet" not in clean(engine, ds).dataset
 
 
