@@ -122,6 +122,7 @@ class Job:
                 async with means.in_flight.hold(item.size):
                     previewed = await means.workers.run(preview, means.task(await means.read(item)))
             except (GatewayError, WorkerDefect, OSError, NotTaken) as error:
+                await means.replace_worker(error)
                 return Outcome.of_error(item.shown, mark, item.size, error)
             self.changes.add(previewed.changes)
             self.totals.add_report(previewed.report.as_json(), item.size, previewed.size)

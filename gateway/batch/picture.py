@@ -156,7 +156,9 @@ def _regions(
     rest = changed.copy()
     regions = []
     if found.dataset is not None:
-        for left, top, right, bottom in templates.of(found.dataset)[1]:
+        height, width = changed.shape
+        for left, top, far, low in templates.of(found.dataset)[1]:
+            right, bottom = min(far, width), min(low, height)
             if changed[top:bottom, left:right].any():
                 regions.append(Region("template", (left, top, right - left, bottom - top)))
                 rest[top:bottom, left:right] = False

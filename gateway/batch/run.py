@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.batch.errors import CannotStart, NotTaken
 from gateway.batch.names import output_name
 from gateway.batch.outcome import Outcome
-from gateway.batch.work import Sanitized, Task, sanitize
-from gateway.errors import GatewayError
+from gateway.batch.work import Sanitized, Task, prepare, sanitize
+from gateway.errors import GatewayError, TooCostly, UnsafeFile
 from gateway.isolation import WorkerDefect
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ class Means:
         """The bytes, with what a worker needs besides."""
         return Task(data, self.tenant, self.limits, self.deid, os.getpid())
 
+    async def replace_worker(self, error: Exception) -> None:
+        """If a file may have cost its worker its life: start the next one now, not in the time of the next file."""
+        if isinstance(error, TooCostly | UnsafeFile):
+            with suppress(GatewayError, WorkerDefect):  # then the next file tells
+                await self.workers.warm(prepare, self.task(b""), 1)
+
     async def read(self, item: Item) -> bytes:
         """The item's bytes, read in a thread.
 
@@ -90,6 +97,7 @@ class Sanitizer:
             async with self._means.in_flight.hold(item.size):
                 return await self._work(item, mark)
         except (GatewayError, WorkerDefect, OSError, NotTaken) as error:
+            await self._means.replace_worker(error)
             return Outcome.of_error(item.shown, mark, item.size, error)
 
     async def _work(self, item: Item, mark: str) -> Outcome:

@@ -139,7 +139,7 @@ def slow(tmp_path: Path) -> Path:
 
 
 def test_a_file_that_takes_too_long_stops_nothing(slow: Path) -> None:
-    answer = deid(slow, "in", "-o", "out", "-j", 1, "--timeout", 4, "--json", "report.json")
+    answer = deid(slow, "in", "-o", "out", "-j", 1, "--timeout", 6, "--json", "report.json")
     assert answer.returncode == 1, answer.stderr
     assert report_of(slow)["inputs"] == {"done": 3, "before": 0, "again": 0, "skipped": 0, "failed": 1}
     assert report_of(slow)["failed_by_reason"] == {"too-costly": 1}
