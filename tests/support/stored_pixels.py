@@ -155,7 +155,8 @@ def _native(form: Form, frames: Sequence[np.ndarray]) -> bytes:
     return data + b"\0" * (len(data) % 2)
 
 
-def _pydicom(form: Form, frame: np.ndarray, **options: Any) -> bytes:
+def compressed(form: Form, frame: np.ndarray, **options: Any) -> bytes:
+    """One frame by pydicom's encoder for the form's transfer syntax."""
     encoder: Any = get_encoder(UID(form.syntax))
     encoded: bytes = encoder.encode(
         frame,
@@ -195,11 +196,11 @@ def _deflate(form: Form, frame: np.ndarray) -> bytes:
 
 
 _ENCODERS: dict[str, Callable[[Form, np.ndarray], bytes]] = {
-    RLE: _pydicom,
-    JPEG_LS: _pydicom,
-    NEAR: lambda form, frame: _pydicom(form, frame, jls_error=3),
-    JPEG_2000: _pydicom,
-    JPEG_2000_LOSSY: lambda form, frame: _pydicom(form, frame, j2k_cr=[10]),
+    RLE: compressed,
+    JPEG_LS: compressed,
+    NEAR: lambda form, frame: compressed(form, frame, jls_error=3),
+    JPEG_2000: compressed,
+    JPEG_2000_LOSSY: lambda form, frame: compressed(form, frame, j2k_cr=[10]),
     JPEG: _jpeg,
     JPEG_12: _imagecodecs,
     JPEG_LOSSLESS: _imagecodecs,
