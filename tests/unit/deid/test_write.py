@@ -34,7 +34,7 @@ SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian,
 META = text(0x00020002, "UI", "1.2.840.10008.5.1.4.1.1.2") + text(0x00020003, "UI", "1.2.3")
 WHEEL = Path(pydicom.data.__file__).parent / "test_files"
 SHARED = deid.SHARED / "data" / "dicom"
-FILES = [path for folder in (WHEEL, SHARED) for path in sorted(folder.rglob("*.dcm"))]
+FILES = list({path.name: path for folder in (SHARED, WHEEL) for path in sorted(folder.rglob("*.dcm"))}.values())
 
 
 def header(syntax: str = ExplicitVRLittleEndian) -> Dataset:
@@ -236,7 +236,7 @@ def test_memory_is_that_of_the_output():
 
 
 def test_memory_is_that_of_the_output_where_it_is_deflated():
-    noise = random.Random(1).randbytes(2**24)
+    noise = random.Random(1).randbytes(2**22)
     written, most = peak(DeflatedExplicitVRLittleEndian, PixelValue((memoryview(noise), noise)))
     assert len(written) > 2 * len(noise)
     assert most < 2.5 * len(noise)
