@@ -139,7 +139,8 @@ class FreeText:
         folded, places = fold_with_places(text)
         tokens = tokens_of(text, folded, places)
         strange = [token for token in tokens if not self._is_safe(token.word)]
-        if len(strange) > own or (strange and len(strange) == len(tokens) and not any(map(str.isdigit, folded))):
+        beside = any(token.word in self._words.trade for token in tokens) or any(map(str.isdigit, folded))
+        if len(strange) > own or (strange and not beside):
             return False
         if any(
             (token.word in known.words and token.word.upper() not in known.terms) or token.word in known.places

@@ -82,6 +82,7 @@ class Vocabulary:
     Attributes:
         english: Ordinary words; some are names as well.
         technical: Words of medicine, of DICOM and of the trade, ordinary words of other languages, and DICOM keywords.
+        trade: Those of them that are words of medicine and of the trade alone.
         eponyms: Names that are words of medicine.
         surnames: Eponyms that are common names as well: words of medicine before a ``noun`` only.
         given: Given names.
@@ -95,6 +96,7 @@ class Vocabulary:
 
     english: frozenset[str]
     technical: frozenset[str]
+    trade: frozenset[str]
     eponyms: frozenset[str]
     surnames: frozenset[str]
     given: frozenset[str]
@@ -130,14 +132,16 @@ def load_vocabulary(folder: Path = FOLDER) -> Vocabulary:
         ValueError: Names the file and what is wrong in it.
     """
     contexts = _contexts(folder / "name-contexts.csv")
+    trade = words("medical-words.txt", folder) | words("trade-words.txt", folder)
     return Vocabulary(
         english=words("english-words.txt", folder),
-        technical=frozenset().union(
-            *(words(f"{name}-words.txt", folder) for name in ("medical", "trade", "foreign")),
+        technical=trade.union(
+            words("foreign-words.txt", folder),
             contexts["noun"],
             (entry[4].lower() for entry in DicomDictionary.values()),
             (word.lower() for word in words("terms.txt", folder)),
         ),
+        trade=trade - contexts["particle"],
         eponyms=words("eponyms.txt", folder),
         surnames=contexts["surname"],
         given=words("names-given.txt", folder),
