@@ -121,7 +121,12 @@ def test_diff_of_a_policy_with_itself_is_empty_and_of_two_names_what_changes(cha
     assert "Nothing differs" in run("diff", ready("basic"), changed()).stdout
     answer = json.loads(run("diff", ready("basic"), ready("research"), "--json").stdout)
     assert [change["what"][:6] for change in answer["options"]] == ["113103", "113104", "113105", "113107", "113108"]
-    assert {change["what"] for change in answer["settings"]} == {"accession", "dates", "text", "pixels.whole.keep_markers"}
+    assert {change["what"] for change in answer["settings"]} == {
+        "accession",
+        "dates",
+        "text",
+        "pixels.whole.keep_markers",
+    }
     by_name = {change["what"]: change for change in answer["attributes"]}
     assert by_name["(0008,0020) Study Date"]["old"].startswith("Z")
     assert by_name["(0008,0020) Study Date"]["new"].startswith("C")
