@@ -50,7 +50,7 @@ def small(valkey_server, tmp_path_factory):
             http=HttpSettings(
                 max_body_bytes=32 * 2**20,
                 max_inflight_bytes=48 * 2**20,
-                object_deadline_seconds=4.0,
+                object_deadline_seconds=5.0,
                 max_answer_bytes=ANSWER_BYTES,
                 answer_timeout_seconds=1.0,
             ),
@@ -115,7 +115,7 @@ def test_the_deadline(small, caller):
     with stopped_worker():
         response = caller.post(ROUTE, content=objects.mr(), headers=DICOM)
     assert_problem(response, 504, "deadline-exceeded")
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 8
     assert caller.post(ROUTE, content=objects.mr(), headers=DICOM).status_code == 200
 
 
@@ -131,7 +131,7 @@ def test_a_caller_who_leaves_stops_the_work_and_is_on_record(small, caller):
 
 
 def test_an_object_that_is_too_large_to_give_back(small, caller):
-    body = objects.mr(size=2400)
+    body = objects.mr(size=128, frames=350, alike=True)
     assert len(body) > ANSWER_BYTES
     response = caller.post(ROUTE, content=body, headers=DICOM)
     problem = assert_problem(response, 422, "image-too-large")
@@ -140,11 +140,11 @@ def test_an_object_that_is_too_large_to_give_back(small, caller):
 
 def test_the_memory_for_an_answer_is_counted_and_given_back(small, caller):
     inflight = small.app.state.parts.gate.inflight
-    body = objects.mr(size=1200)
+    body = objects.mr(size=128, frames=60, alike=True)
     with small.client(small.key()) as client:
         answer = client.post(ROUTE, content=body, headers=DICOM)
     assert answer.status_code == 200
-    assert len(answer.content) > 2**20
+    assert len(answer.content) > 1.5 * 2**20
     _until(lambda: inflight.held == 0)
 
     inflight.held += inflight.total - len(body) - 2**20  # as if others held it: the body fits, the answer does not
@@ -158,7 +158,7 @@ def test_the_memory_for_an_answer_is_counted_and_given_back(small, caller):
 def test_a_caller_who_does_not_read_is_cut_off(small):
     """The object is held, and counted, no longer than the time that a caller has to read it."""
     inflight = small.app.state.parts.gate.inflight
-    body = objects.mr(size=2200)
+    body = objects.mr(size=128, frames=300, alike=True)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(20)

@@ -49,8 +49,11 @@ def _named(sop_class: str, modality: str) -> Dataset:
     return dataset
 
 
-def mr(size: int = 64, frames: int = 1) -> bytes:
-    """An MR image; one-frame, or more frames than its class allows, which is not looked at."""
+def mr(size: int = 64, frames: int = 1, *, alike: bool = False) -> bytes:
+    """An MR image; one-frame, or more frames than its class allows, which is not looked at.
+
+    ``alike``: all frames are the same, so that a large object costs little to look at.
+    """
     dataset = _named(MRImageStorage, "MR")
     dataset.BodyPartExamined = "KNEE"  # a policy may refuse what could show a face
     dataset.SeriesNumber, dataset.InstanceNumber = 1, 1
@@ -59,7 +62,9 @@ def mr(size: int = 64, frames: int = 1) -> bytes:
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
     if frames > 1:
         dataset.NumberOfFrames = frames
-    dataset.PixelData = np.linspace(0, 900, frames * size * size).astype("<u2").tobytes()
+    different = 1 if alike else frames
+    pixels = np.linspace(0, 900, different * size * size).astype("<u2").tobytes()
+    dataset.PixelData = pixels * (frames // different)
     return _part10(dataset)
 
 
