@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from statistics import median
@@ -33,7 +34,8 @@ def milliseconds(
         [(name, python) for name in NAMES] if python else []
     )
     taken: dict[str, list[float]] = {"cordon": []}
-    _ours(folder, engine, instances[:20])
+    _ours(folder, engine, instances)
+    gc.freeze()  # the corpus in memory is none of the others' either: the collector does not walk it
     for _ in range(rounds):
         taken["cordon"].append(_ours(folder, engine, instances))
         for name, interpreter in tools:
