@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 POLICIES = ROOT / "policies" / "deid"
 NOT_POLICIES = {"pixels.yaml"}
-SECTIONS = ("header", "options", "speed", "memory", "pixels")
+SECTIONS = ("header", "held-out", "options", "speed", "memory", "pixels")
 OPTION_SETS = ("basic", *(f"basic+{option}" for option in CODES), "all")
 TEXT_KINDS = ("US", "SC", "CR", "DX", "CT", "MR", "MG")
 """Kinds that get burned-in text for the pixel actions."""
@@ -73,6 +73,11 @@ def main() -> int:
                 scores = {"cordon": score_options(key, scratch, instances)}
                 scores |= {peer: score_peer(folder, peer, peers, instances, key) for peer in NAMES}
                 _print_scores(scores, limit)
+        if "held-out" in choice.only:
+            others = list(corpus(choice.count, seed=choice.seed + 6, words="held-out"))
+            print(f"\nThe same with other names, places and texts: {len(others)} instances that nobody tunes by")
+            scores = {policy.stem: score_policy(policy, scratch, others) for policy in choice.policy}
+            _print_scores(scores, limit)
         if "options" in choice.only:
             print(f"\nOptions: {len(instances)} instances, the Basic Profile with each option, and with all of them")
             scores = {said: score_options(OptionSet.parse(said), scratch, instances) for said in OPTION_SETS}

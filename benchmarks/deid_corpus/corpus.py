@@ -63,7 +63,12 @@ class Instance:
 
 
 def corpus(
-    count: int = FULL, *, seed: int = 1, burned_in: bool = False, kinds: tuple[str, ...] = ()
+    count: int = FULL,
+    *,
+    seed: int = 1,
+    burned_in: bool = False,
+    kinds: tuple[str, ...] = (),
+    words: str = "vocabulary",
 ) -> Iterator[Instance]:
     """The instances: series of up to four, kinds in turn, patients with several studies.
 
@@ -72,16 +77,17 @@ def corpus(
         seed: Another seed gives other patients, values and choices.
         burned_in: Write text into the images, and make them large enough for it.
         kinds: Only these; all by default.
+        words: ``vocabulary``, or ``held-out``.
     """
-    words = vocabulary()
+    spoken = vocabulary(words)
     chosen = [row for row in rows("kinds") if not kinds or row["kind"] in kinds]
     for number in range(count):
         run, index = divmod(number, SERIES_LENGTH)
         kind = chosen[run % len(chosen)]
         # Every third run is another series of the study before it, of another kind.
         visit = run - run // 3
-        who = patient(seed, visit % PATIENTS, words)
-        scene = Scene(seed, words, who, study=visit // PATIENTS, series=run, instance=index, kind=kind)
+        who = patient(seed, visit % PATIENTS, spoken)
+        scene = Scene(seed, spoken, who, study=visit // PATIENTS, series=run, instance=index, kind=kind)
         yield instance(scene, number, burned_in=burned_in)
 
 

@@ -140,7 +140,7 @@ def _one(file: Path, policy: Path, scratch: Path, *, look: bool) -> dict[str, An
     from gateway.errors import GatewayError  # noqa: PLC0415 - as above
 
     engine = Ours.load(policy, scratch, pixels=look)
-    engine.limits = engine.limits.model_copy(update={"max_total_pixels": 10**9, "max_object_frames": 10**4})
+    engine.limits = engine.limits.model_copy(update={"max_total_pixels": 10**9, "max_frames": 10**4})
     engine.file(large_object(SMALL))
     data = file.read_bytes()
     Path("/proc/self/clear_refs").write_text("5", "ascii")
@@ -148,7 +148,7 @@ def _one(file: Path, policy: Path, scratch: Path, *, look: bool) -> dict[str, An
     try:
         engine.file(data)
     except GatewayError as error:
-        return {"refused": type(error).__name__}
+        return {"refused": f"{type(error).__name__}: {error.detail}"}
     return {"file": len(data), "peak": _status("VmHWM") - before, "seconds": time.process_time() - begin}
 
 

@@ -16,6 +16,6 @@ def rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def vocabulary() -> dict[str, Any]:
-    """The words of the corpus."""
-    return tomllib.loads((DATA / "vocabulary.toml").read_text("utf-8"))
+def vocabulary(name: str = "vocabulary") -> dict[str, Any]:
+    """The words of the corpus, or the other ones: ``held-out``."""
+    return tomllib.loads((DATA / f"{name}.toml").read_text("utf-8"))
