@@ -172,7 +172,7 @@ class HeaderWalk:
                     continue
             cleaned.append(self._clean(item, tag, overrides))
         if cleaned or not value:
-            target[tag] = DataElement(tag, "SQ", Sequence(cleaned))
+            target[tag] = DataElement(tag, "SQ", Sequence(cleaned), already_converted=True)
 
     def _private(self, source: Dataset, private: list[Element], target: Elements) -> Elements:
         elements: Elements = source._dict  # type: ignore[assignment] # noqa: SLF001 - see above

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from pydicom.dataelem import DataElement
 from typing_extensions import override
 
 from gateway.deid.replace import emptied, with_ascii, with_words, words_of
-from gateway.deid.values import OTHER_TERM, dummy, fits, is_empty, is_term, texts
+from gateway.deid.values import DUMMIES, OTHER_TERM, fits, is_empty, is_term, texts
 
 if TYPE_CHECKING:
     import re
@@ -112,8 +113,8 @@ class Dummy(Rule):
             return NewUid().apply(element, vr, instance)
         if is_empty(element):
             return element
-        made = dummy(int(element.tag), vr)
-        return with_ascii(element, vr, made.value) if isinstance(made.value, str) and vr != "PN" else made
+        value = DUMMIES[vr]
+        return with_ascii(element, vr, value) if isinstance(value, str) else DataElement(element.tag, vr, value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,8 @@ from pydicom.charset import default_encoding
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import UID
 
 from gateway.deid.values import texts
-from gateway.errors import NotSanitizable
 from gateway.ingest.vr import TAGS, bare_dataset
 
 if TYPE_CHECKING:
@@ -84,9 +82,13 @@ def stamp(
 
 
 def _text(tag: int, vr: str, value: str, encoding: tuple[bool, bool]) -> RawDataElement:
-    content = value.encode("ascii")
-    content += b" " * (len(content) % 2)
+    content = _even(value, b" ")
     return RawDataElement(TAGS[tag], vr, len(content), content, 0, *encoding)
+
+
+def _even(value: str, pad: bytes) -> bytes:
+    content = value.encode("ascii", "replace")
+    return content + pad * (len(content) % 2)
 
 
 def file_meta(source: Dataset | None, target: Dataset, stand_ins: StandIns) -> FileMetaDataset:
@@ -95,18 +97,19 @@ def file_meta(source: Dataset | None, target: Dataset, stand_ins: StandIns) -> F
     Raises:
         NotSanitizable: The object names several SOP classes or SOP instances as its own.
     """
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    for keyword, tag in (("MediaStorageSOPClassUID", 0x00080016), ("MediaStorageSOPInstanceUID", 0x00080018)):
-        if tag in target and (values := texts(target.get_item(tag))) and values[0]:
-            if len(values) > 1:  # the object would be one thing in its header and another in its data set
-                raise NotSanitizable(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has more than one value")
-            setattr(meta, keyword, UID(values[0]))
+    written = {0x00020001: ("OB", b"\0\1")}
+    for tag, of in ((0x00020002, 0x00080016), (0x00020003, 0x00080018)):
+        if of in target and (values := texts(target.get_item(of))) and values[0]:
+            written[tag] = ("UI", _even(values[0], b"\0"))
     syntax = source.get_item(0x00020010) if source is not None and 0x00020010 in source else None
     if syntax is not None and (values := texts(syntax)):
         uid = stand_ins.uid(values[0])
         if uid in UID_dictionary:
-            meta.TransferSyntaxUID = UID(uid)
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
+            written[0x00020010] = ("UI", _even(uid, b"\0"))
+    written[0x00020012] = ("UI", _even(IMPLEMENTATION_CLASS_UID, b"\0"))
+    written[0x00020013] = ("SH", _even(IMPLEMENTATION_VERSION, b" "))
+    meta = FileMetaDataset()
+    elements: Elements = meta._dict  # type: ignore[assignment] # noqa: SLF001 - as above
+    for tag, (vr, value) in written.items():
+        elements[TAGS[tag]] = RawDataElement(TAGS[tag], vr, len(value), value, 0, False, True)
     return meta

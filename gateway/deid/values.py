@@ -29,7 +29,7 @@ _WORD = re.compile(r"[A-Z]+[0-9]*\*?|[0-9]+")
 _NUMBERED = re.compile(r"[0-9]{1,2}\*?$")
 OTHER_TERM = "OTHER"
 
-_DUMMIES: dict[str, Any] = {
+DUMMIES: dict[str, Any] = {
     **dict.fromkeys(("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UT"), "REMOVED"),
     **dict.fromkeys(("AT", "SL", "SS", "SV", "UL", "US", "UV"), 0),
     **dict.fromkeys(("FD", "FL"), 0.0),
@@ -42,6 +42,7 @@ _DUMMIES: dict[str, Any] = {
     "TM": "000000",
     "UR": "urn:removed",
 }
+"""Values that are valid for their VR and say nothing."""
 
 
 @lru_cache(maxsize=8192)
@@ -108,13 +109,3 @@ def is_term(value: str, terms: frozenset[str]) -> bool:
         word in terms or len(word) == 1 or (word.isdigit() and len(word) <= 4) or _NUMBERED.sub("", word) in terms
         for word in _WORD.findall(value)
     )
-
-
-def dummy(tag: int, vr: str) -> DataElement:
-    """A value that is valid for the VR and says nothing."""
-    return DataElement(tag, vr, _DUMMIES[vr])
-
-
-def empty(tag: int, vr: str) -> DataElement:
-    """Zero length; a sequence of no items."""
-    return DataElement(tag, vr, [] if vr == "SQ" else None)
