@@ -55,7 +55,8 @@ bench: install ## Measure, side by side, and print tables
 
 .PHONY: docs
 docs: .venv/.installed ## Write the documents that are made from the policies
-	@$(CORDON) policy show $(READY_POLICIES) --markdown > docs/deidentification/rules.md
+	@$(CORDON) policy show $(READY_POLICIES) --markdown > docs/deidentification/rules.md.new
+	@mv docs/deidentification/rules.md.new docs/deidentification/rules.md
 
 .PHONY: triton-requirements
 triton-requirements: .venv/.installed ## Write the model server's requirements anew, with hashes
