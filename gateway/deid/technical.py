@@ -34,10 +34,11 @@ class KeepTechnical:
 
     def describe(self) -> str:
         """One sentence for a person."""
+        form = "its form is that of a version or a code, or " if self.pattern else ""
         one = ", but for one name of a maker or a product," if self.own else ""
         return (
-            f"Kept if every word of it{one} is an ordinary, medical or technical one or a short code, and nothing in "
-            f"it identifies. Otherwise: {self.otherwise.describe()}"
+            f"Kept if {form}every word of it{one} is an ordinary, medical or technical one or a short code, and "
+            f"nothing in it identifies. Otherwise: {self.otherwise.describe()}"
         )
 
     def apply(self, element: Element, vr: str, instance: Instance) -> Element | None:

@@ -187,4 +187,4 @@ def test_time_is_linear_in_the_text(part):
 
     seconds(1000)
     # Eight times the text may take eight times the time: a quadratic step would take sixty-four times.
-    assert seconds(160_000) < 24 * max(seconds(20_000), 0.01)
+    assert seconds(80_000) < 24 * max(seconds(10_000), 0.01)
