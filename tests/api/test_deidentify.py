@@ -214,6 +214,7 @@ BAD = {
     "another type": (objects.mr(), "image/png", 415, "unsupported-media-type"),
     "half a PNG": (objects.raster("PNG")[:120], "image/png", 422, ""),
     "half a JPEG": (objects.raster("JPEG")[:300], "image/jpeg", 422, ""),
+    "too many frames": (objects.mr(size=16, frames=513, alike=True), "application/dicom", 422, "image-too-large"),
     "text": (b"Annegret", "text/plain", 415, "unsupported-media-type"),
 }
 
