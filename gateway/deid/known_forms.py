@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _SHORT = 4  # up to so many characters a number may be a measure
 _APART = 4  # so many signs may stand between two parts of one number: "+49 (0) 170 / 12"
 _NUMBER = re.compile(r"(?<![\w.,/])\d{2,4}(?![\w/]|[.,]\d)")
+_LONG = 4  # letters of a name that is looked for with its letters apart
+_LETTERS_APART = re.compile(r"(?<![^\W_])(?:[^\W\d_][ .-]){3,200}[^\W\d_](?![^\W_])")
+_DIVIDED = re.compile(r"(?<![^\W\d_])([^\W\d_]{1,40})-[ \t]?[\r\n]{1,2}[ \t]{0,8}([^\W\d_]{1,40})(?![^\W\d_])")
 _SIGNS = re.compile(r"[\W_]+")
 _UNIT = re.compile(
     r"\s?(?:mm|cm|ml|mg|kg|msec|ms|s|secs?|seconds|x|%|deg|degrees|t|tesla|years?|yrs?|jahre|ans|anos|anni|hu|kvp?|mas?|m?hz|gy|"
@@ -32,6 +35,8 @@ def find(folded: str, tokens: list[Token], known: Identifiers) -> Iterator[Span]
         yield from _script(folded, script)
     if known.phrases:
         yield from _phrases(tokens, known)
+    if known.words:
+        yield from _apart(folded, known)
 
 
 def _codes(folded: str, codes: set[str]) -> Iterator[Span]:
@@ -68,6 +73,17 @@ def _script(folded: str, script: str) -> Iterator[Span]:
     while at != -1:
         yield Span(at, at + len(script), "name")
         at = folded.find(script, at + len(script))
+
+
+def _apart(folded: str, known: Identifiers) -> Iterator[Span]:
+    """Names with their letters apart, and names that the end of a line divides."""
+    for match in _LETTERS_APART.finditer(folded):
+        bare = "".join(filter(str.isalpha, match[0]))
+        if any(len(name) >= _LONG and name in bare for name in known.words):
+            yield Span(match.start(), match.end(), "name")
+    for match in _DIVIDED.finditer(folded) if "-" in folded else ():
+        if match[1] + match[2] in known.words:
+            yield Span(match.start(), match.end(), "name")
 
 
 def _phrases(tokens: list[Token], known: Identifiers) -> Iterator[Span]:

@@ -40,9 +40,7 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     lowered = unicodedata.normalize("NFKD", text.lower().translate(_LETTERS)).lower()
-    return unicodedata.normalize(
-        "NFC", "".join(_kana(letter) for letter in lowered if not unicodedata.combining(letter))
-    )
+    return unicodedata.normalize("NFC", "".join(_kana(letter) for letter in lowered if not _is_silent(letter)))
 
 
 def spelled(text: str) -> str:
@@ -69,6 +67,11 @@ def fold_with_places(text: str) -> tuple[str, list[int] | None]:
 @lru_cache(maxsize=4096)
 def _folded_letter(letter: str) -> str:
     return fold(letter) if letter != "\0" else " "
+
+
+def _is_silent(letter: str) -> bool:
+    """An accent, or a sign that is not seen: a soft hyphen, a joiner, a mark of direction."""
+    return unicodedata.combining(letter) > 0 or unicodedata.category(letter) == "Cf"
 
 
 def _kana(letter: str) -> str:

@@ -77,6 +77,16 @@ def test_the_parts_of_a_name_go_in_any_order_as_one(form):
 
 
 @pytest.mark.parametrize(
+    "form",
+    ["O S T R A N D E R", "o.s.t.r.a.n.d.e.r", "Ostran-\nder", "Ostr\u00adander", "Ostr\u200bander", "Ostra\u0301nder",
+     "\uff2fstrander", "lostrander", "Ostrander1961"],
+)  # fmt: skip
+def test_a_name_goes_with_its_letters_apart_or_signs_between_that_nobody_sees(form):
+    assert "strander" not in fold(clean(f"knee {form} 2 mm", read("ISO_IR 100", PatientName="Ostrander^Leonora")))
+    assert clean(f"knee {form}", read("ISO_IR 100", PatientName="Ostrander^Leonora")).startswith("knee _")
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "MRN HB-123 456",
