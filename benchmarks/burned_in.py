@@ -97,14 +97,14 @@ def coverage(look: Look, *, full: bool) -> None:
         cover, _ = look.cover([line.picture], POLICY.whole.high, POLICY.pad)
         hit = _share(cover, line) >= ENOUGH
         size = "x".join(map(str, line.picture.shape[::-1]))
-        if contrast == "low" and line.clearness < CLEAR:
+        if contrast == "faint" and line.clearness < CLEAR:
             tally.add(hit, (line.background, "drowned"), "drowned")
             continue
         heights.add(height)
         way = "standing" if line.vertical else "lying"
         cells = (height, f"{contrast}, {way}", "inverse" if inverse else "bright on dark", line.font, size)
         tally.add(hit, "all", line.background, *cells, *((line.background, cell) for cell in cells))
-    columns = [*sorted(heights), "plain, lying", "plain, standing", "low, lying", "low, standing"]
+    columns = [*sorted(heights), "plain, lying", "plain, standing", "faint, lying", "faint, standing"]
     table = Table("background", *map(str, columns), "all", "drowned", title="Whole objects: lines covered")
     for kind in sorted(BACKGROUNDS):
         cells = [tally.text((kind, column)) for column in columns]
@@ -174,7 +174,7 @@ def leaving(look: Look, *, full: bool) -> None:
         left = line.picture.copy()
         left[cover] = 0
         hidden = hit or share_read(unmasked(left), line, reader) < READABLE
-        name = "drowned" if line.clearness < CLEAR and contrast == "low" else {"low": "faint"}.get(contrast, contrast)
+        name = "drowned" if line.clearness < CLEAR and contrast == "faint" else contrast
         tally.add(hit, (kind, name), name, ("height", height))
         tally.add(hidden, (kind, name, "hidden"), (name, "hidden"))
     names = ("plain", "faint", "drowned")

@@ -34,11 +34,13 @@ _UNCLIP = 1.6  # how far the detector's training shrank its regions (ratio of ar
 _LARGE_SHARE, _LARGE = 0.17, 60  # of the look's shorter side, and pixels: taller print is rare, and anatomy is not
 _LINE = 4.0  # longer than this many heights: a line, however large
 _WEAK = 0.7  # a blot that stands alone, no longer than twice its height, and no surer than this is doubtful too
+_TALL, _WEAK_TALL = 40, 0.95  # or than this, if it is so tall
 _READ_SCORE = 0.9  # measured: print 0.91 or more, a dental arch 0.86, a knot of vessels 0.69
 _READ_CHARACTERS = 2
 _FAINT_SCORE, _FAINT_VARIETY = 0.78, 5  # or so sure of so many different ones: shapes read as "0000" or "ooo"
 _MOST_READ = 6  # regions read in one look; of more than these all count as text, unread
 _TRACE, _TRACE_ROWS = 0.02, 3  # on the map: so much, in more rows than these
+_SAME_PRINT = 2.0  # times as tall at most, what a band shows is the print of the piece
 _MOST_BANDS = 0.5  # of a picture's width; beyond it the whole picture is turned
 _OVERVIEW = 512  # the look at all of a picture that takes tiles, for print that is large in them
 
@@ -86,9 +88,13 @@ class TextDetector:
     def _look(self, picture: DisplayFrame, keep: Markers | None) -> list[TextRegion]:
         text, likely = self._text(picture)
         # Faint print that stands upright is found in pieces, and whole in a look at the turned band around a piece.
-        for start, end in _bands([region for region in text if stands(region)], likely):
+        standing = [region for region in text if stands(region)]
+        for start, end in _bands(standing, likely):
             band = picture[:, start:end]
+            tallest = max(min(region.size) for region in standing if start <= region.centre[0] < end)
             for region in self._text(np.ascontiguousarray(np.rot90(band)))[0]:
+                if min(region.size) > _SAME_PRINT * tallest:
+                    continue
                 back = turned_back(region, band.shape[1])
                 text.append(replace(back, centre=(back.centre[0] + start, back.centre[1])))
         return text if keep is None else keep.others(text, picture, self._reader)
@@ -103,8 +109,9 @@ class TextDetector:
         large = [
             region for region in candidates if limit < min(region.size) and max(region.size) < _LINE * min(region.size)
         ]
-        blots = [region for region in candidates if region not in large and _blot(region, candidates)]
-        text = [region for region in candidates if region not in large and region not in blots]
+        small = [region for region in candidates if region not in large]
+        blots = [region for region in small if _blot(region, small)]
+        text = [region for region in small if region not in blots]
         text += self._print(large, picture, _READ_CHARACTERS) + self._print(blots, picture, 1)
         return text, likely
 
@@ -183,7 +190,7 @@ def _trace(regions: list[TextRegion], likely: npt.NDArray[np.float32]) -> bool:
 def _blot(region: TextRegion, others: list[TextRegion]) -> bool:
     """Whether a region is weak, about square, and far from every other: nothing of a line of print."""
     short, long = sorted(region.size)
-    if region.score >= _WEAK or long > 2 * short:
+    if region.score >= (_WEAK if short < _TALL else _WEAK_TALL) or long > 2 * short:
         return False
     x, y = region.centre
     reach = [2 * long + max(other.size) / 2 for other in others]

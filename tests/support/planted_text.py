@@ -20,7 +20,7 @@ NAMES = ("DOE^JOHN", "Müller, Anna", "GARCIA LOPEZ M", "Smith, Jane A.", "O'Bri
 FONTS = ("freetype", "sans", "italic", "bitmap")
 WEIGHTS = (300, 400, 600, 800)
 _SIZE_OF_CAPITALS = {"freetype": 1.36, "sans": 1.3, "italic": 1.3, "bitmap": 1 / 7}
-CONTRASTS = {"plain": (90, 160), "low": (40, 60)}
+CONTRASTS = {"plain": (90, 160), "faint": (40, 60)}
 """Grey levels between the ink and the mean of what it stands on."""
 
 
@@ -54,7 +54,13 @@ class Planted:
 
 
 def _smooth(noise: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
-    return np.asarray(cv2.GaussianBlur(noise, (0, 0), sigma))
+    """Blurred; wide blurs are made small and enlarged, or large pictures would take a minute each."""
+    shrink = int(sigma / 8)
+    if shrink < 2:
+        return np.asarray(cv2.GaussianBlur(noise, (0, 0), sigma))
+    height, width = noise.shape
+    small = cv2.resize(noise, (-(-width // shrink), -(-height // shrink)), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / shrink), (width, height)))
 
 
 def _mr(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np.float64]:

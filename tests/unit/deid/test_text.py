@@ -59,7 +59,7 @@ def test_planted_lines_are_covered(masker, kind):
 def test_faint_lines_are_covered(masker, kind):
     """40 to 60 grey levels off their ground, which is quiet."""
     for seed, height in enumerate((9, 12, 20)):
-        planted = plant(kind, seed, (512, 512), height, contrast="low", inverse=seed % 2 == 1)
+        planted = plant(kind, seed, (512, 512), height, contrast="faint", inverse=seed % 2 == 1)
         assert planted is not None
         assert _share_covered(masker, planted) >= 0.9, (seed, planted.text, planted.font, planted.vertical)
 
