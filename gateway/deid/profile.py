@@ -5,13 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from pydicom._dicom_dict import DicomDictionary
+
 from gateway.deid.content import ContentItems
 from gateway.deid.free_text import FreeText
 from gateway.deid.header import HeaderWalk, Places
 from gateway.deid.identifiers import Identifiers
 from gateway.deid.image import Pseudonyms
 from gateway.deid.instance import Instance
-from gateway.deid.options import RETAIN_UIDS, SAFE_PRIVATE, temporal_information
+from gateway.deid.options import FULL_DATES, MODIFIED_DATES, RETAIN_UIDS, SAFE_PRIVATE, temporal_information
 from gateway.deid.private import SafePrivate
 from gateway.deid.residue import survivors
 from gateway.deid.rulebook import OVERLAY, OVERLAY_DATA, Rulebook
@@ -34,6 +36,8 @@ _VOICES = frozenset({"basic-voice-audio-waveform", "general-audio-waveform"})
 _OVERLAYS, _OVERLAY_DATA = 0x60, 0x3000
 _BURNED_IN = 0x00280301
 _PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
+_BIRTH_DATE = 0x00100030
+_DATED = frozenset({FULL_DATES, MODIFIED_DATES})
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID = 0x0020000D, 0x0020000E, 0x00080018
 
 
@@ -136,8 +140,16 @@ class HeaderProfile:
                 walk.changes.append((OVERLAY if regions is None else OVERLAY_DATA, group << 16 | _OVERLAY_DATA))
 
     def _look(self, target: Dataset, known: Identifiers, written: bytes | None) -> None:
-        if left := survivors(target, known, self._tables, written):
+        left = survivors(target, known, self._tables, written)
+        if _DATED & set(self._policy.options):
+            # A date that stays or is shifted may be the day of birth, as a newborn's study date is.
+            left = [tag for tag in left if tag == _BIRTH_DATE or _vr(tag) not in {"DA", "DT"}]
+        if left:
             raise NotSanitizable(f"An identifier of the header is still found in {_tags(left)} after de-identification")
+
+
+def _vr(tag: int) -> str:
+    return str(DicomDictionary[tag][0]) if tag in DicomDictionary else ""
 
 
 def _text(dataset: Dataset, tag: int) -> str:
