@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import MetaData, event
 from sqlalchemy.engine import make_url
@@ -10,6 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 if TYPE_CHECKING:
     from gateway.settings import DatabaseSettings
+
+Database: TypeAlias = AsyncEngine
+"""What the parts that keep something in SQL are given."""
 
 metadata = MetaData(
     naming_convention={

@@ -22,9 +22,8 @@ from gateway.telemetry.logging import configure_logging
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
     from gateway.audit.recorder import Recorder
+    from gateway.database import Database
 
 Answer = TypeVar("Answer")
 
@@ -38,7 +37,7 @@ def who() -> tuple[str, str, str]:
 
 
 @asynccontextmanager
-async def database() -> AsyncIterator[AsyncEngine]:
+async def database() -> AsyncIterator[Database]:
     """The database of ``DATABASE_URL``, brought up to date."""
     # SQLAlchemy and Alembic take a second or two to import: only the commands that need them wait for that.
     from gateway.database import create_engine  # noqa: PLC0415
@@ -53,7 +52,7 @@ async def database() -> AsyncIterator[AsyncEngine]:
 
 
 @asynccontextmanager
-async def database_on_record() -> AsyncIterator[tuple[AsyncEngine, Recorder]]:
+async def database_on_record() -> AsyncIterator[tuple[Database, Recorder]]:
     """The database, and the audit log in it, which has answered."""
     from gateway.audit.recorder import Recorder  # noqa: PLC0415 - see above
 
