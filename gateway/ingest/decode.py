@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.ingest.dicom import read_dicom, read_object
+from gateway.ingest.guard import silence
 from gateway.ingest.raster import read_raster, read_raster_object
 from gateway.ingest.sniff import check_declared, sniff
 from gateway.ingest.upload import MediaType
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.settings import IngestSettings
 
 
+@silence()
 def decode(upload: Upload, frames: FrameSelection, limits: IngestSettings) -> IdentifiableImage:
     """Read an upload by what its bytes are.
 
@@ -40,6 +42,7 @@ def decode(upload: Upload, frames: FrameSelection, limits: IngestSettings) -> Id
     return read_raster(upload.data, found, frames, limits)
 
 
+@silence()
 def decode_object(upload: Upload, limits: IngestSettings) -> IdentifiableObject:
     """Read an upload whole, to give it back: all frames, as they are stored, or an object without any.
 

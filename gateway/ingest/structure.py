@@ -158,7 +158,7 @@ class _Reader:
         """
         if depth > self._max_depth:
             raise ImageTooLarge(f"Sequences are nested deeper than {self._max_depth} levels")
-        data, inherited, closed = self._data, charset, not delimited
+        data, most, inherited, closed = self._data, self._max_elements, charset, not delimited
         implicit, little_endian = encoding
         unpack_implicit, unpack_explicit, unpack_length = _LAYOUTS[little_endian]
         meta = self._file_meta and not depth
@@ -190,7 +190,9 @@ class _Reader:
             if tag == ITEM_END and delimited:
                 position, closed = _behind(tag, length, start), True
                 break
-            self._count()
+            self._elements += 1
+            if self._elements > most:
+                raise self._too_many()
             if group == 0xFFFE:
                 raise UnsafeFile(f"{name(tag)} stands where a data element must")
             if (group == 2) != meta:
@@ -224,7 +226,9 @@ class _Reader:
                     position = start + length
                     value = data[start:position]
                     if (size := _COUNTED.get(vr)) is not None:
-                        self._count_values(length // size if size else value.count(b"\\") + 1)
+                        self._values += length // size if size else value.count(b"\\") + 1
+                        if self._values > VALUES_PER_ELEMENT * most:
+                            raise ImageTooLarge(f"The file has more than {VALUES_PER_ELEMENT * most} values")
                 element = _raw((key, vr, length, value, start, implicit, little_endian, True, False))
                 if tag == CHARACTER_SET:
                     charset = _codecs(value)
@@ -237,12 +241,10 @@ class _Reader:
     def _count(self) -> None:
         self._elements += 1
         if self._elements > self._max_elements:
-            raise ImageTooLarge(f"The file has more than {self._max_elements} data elements")
+            raise self._too_many()
 
-    def _count_values(self, values: int) -> None:
-        self._values += values
-        if self._values > VALUES_PER_ELEMENT * self._max_elements:
-            raise ImageTooLarge(f"The file has more than {VALUES_PER_ELEMENT * self._max_elements} values")
+    def _too_many(self) -> ImageTooLarge:
+        return ImageTooLarge(f"The file has more than {self._max_elements} data elements")
 
     def _kind(self, tag: int, declared: str | None, start: int, length: int, elements: Elements) -> str:
         """The VR to read a value by that declares none, or ``UN``: ``SQ`` if it holds items, else the dictionary's."""
