@@ -19,7 +19,7 @@ MIN_KEY_BYTES = 32
 
 def _expand(key: bytes, *info: bytes) -> bytes:
     """32 bytes for one purpose. Every part is preceded by its length, so that no two lists of parts read alike."""
-    message = b"".join(len(part).to_bytes(4, "big") + part for part in (_LABEL, *info))
+    message = b"".join([len(part).to_bytes(4, "big") + part for part in (_LABEL, *info)])
     return hmac.digest(key, message + b"\x01", "sha256")
 
 
