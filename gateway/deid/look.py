@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
@@ -26,6 +27,11 @@ _AT_LEAST = 512
 """Pixels to which small frames are enlarged, by two at most."""
 
 _INSIDE = 0.5
+_NEAR = 128
+"""Pixels around a mask in which is looked again: print is found by what stands around it."""
+_MOST = 0.7
+Place: TypeAlias = tuple[slice, slice]
+_WHOLE: Place = (slice(None), slice(None))
 
 
 class Look:
@@ -61,7 +67,8 @@ class Look:
             pictures: Renderings of one frame.
             looks: How closely they are looked at.
             pad: Pixels of the look by which a region grows on every side.
-            masked: What is masked already: a region of which half lies in it is the edge of a mask, not text.
+            masked: What is masked already. Only around it is looked: the rest is as it was when it was looked at
+                before. A region of which half lies in it is the edge of a mask, not text.
 
         Returns:
             The cover, None without text; and the number of regions.
@@ -69,15 +76,33 @@ class Look:
         cover, count = None, 0
         for picture in pictures:
             side = max(picture.shape[:2])
-            upright = min(max(side, min(2 * side, _AT_LEAST)), looks.longest)
-            found = self.regions(picture, upright, keep=self._keep)
+            scale = min(max(side, min(2 * side, _AT_LEAST)), looks.longest) / side
+            places = [_WHOLE] if masked is None else _around(masked)
+            found = [region for place in places for region in self._regions_in(picture, place, scale)]
             if masked is not None:
                 found = [region for region in found if not _lies_in(region, masked)]
             count += len(found)
             if found:
-                drawn = covered(picture.shape, found, pad * side / upright)
+                drawn = covered(picture.shape, found, pad / scale)
                 cover = drawn if cover is None else cover | drawn
         return cover, count
+
+    def _regions_in(self, picture: DisplayFrame, place: Place, scale: float) -> list[TextRegion]:
+        part = picture[place]
+        found = self.regions(part, max(1, round(scale * max(part.shape[:2]))), keep=self._keep)
+        left, top = place[1].start or 0, place[0].start or 0
+        return [replace(region, centre=(region.centre[0] + left, region.centre[1] + top)) for region in found]
+
+
+def _around(masked: Cover) -> list[Place]:
+    """The surroundings of the masks: a place for each group of them, or the whole where these would be most of it."""
+    height, width = masked.shape
+    near = cv2.dilate(masked.view(np.uint8), np.ones((2 * _NEAR + 1, 2 * _NEAR + 1), np.uint8))
+    count, _, stats, _ = cv2.connectedComponentsWithStats(near)
+    boxes = [tuple(int(value) for value in stats[label][:4]) for label in range(1, count)]
+    if sum(across * down for _, _, across, down in boxes) > _MOST * height * width:
+        return [_WHOLE]
+    return [(slice(top, top + down), slice(left, left + across)) for left, top, across, down in boxes]
 
 
 def _lies_in(region: TextRegion, masked: Cover) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gateway.errors import NoPixels
+from gateway.errors import ImageTooLarge, NoPixels
 from gateway.ingest.codecs import PixelSource
-from gateway.ingest.frames import FrameSelection
 from gateway.ingest.guard import fence
 from gateway.ingest.header import PixelHeader
 from gateway.ingest.image import IdentifiableImage
@@ -22,6 +21,7 @@ from gateway.ingest.values import first
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from gateway.ingest.frames import FrameSelection
     from gateway.ingest.image import DisplayFrame
     from gateway.settings import IngestSettings
 
@@ -67,9 +67,14 @@ def read_object(data: bytes, limits: IngestSettings) -> IdentifiableObject:
         if file.pixels is None:
             return IdentifiableObject(MediaType.DICOM, file.dataset, None, None, 0, term)
         header = PixelHeader.read(file.dataset, file.pixels)
-        numbers = FrameSelection().resolve(header.frames, limits.max_frames)
-        header.check_limits(len(numbers), limits)
+        if header.frames > limits.max_frames:
+            most = limits.max_frames
+            raise ImageTooLarge(f"The object has more than the {most} frames that are taken at once", limit=most)
+        header.check_limits(1, limits)
+        if header.rows * header.columns * header.frames > (most := limits.max_total_pixels):
+            raise ImageTooLarge(f"The object has more than {most} pixels", limit=most)
         source = PixelSource.of(file.data, file.pixels, header, file.syntax, _offsets(file.dataset))
+        numbers = range(1, header.frames + 1)
         display = Display.read(file.dataset, header, numbers, little_endian=file.syntax.little_endian)
     pixels = StoredPixels(file.pixels, source, display)
     return IdentifiableObject(MediaType.DICOM, file.dataset, pixels, None, header.frames, term)

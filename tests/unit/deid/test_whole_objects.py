@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import BasicTextSRStorage, EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from gateway.deid.fill import without_unused
-from gateway.errors import CallerError, NotSanitizable, Unreadable
+from gateway.errors import CallerError, ImageTooLarge, NotSanitizable, Unreadable
 from gateway.ingest.decode import decode_object
 from gateway.ingest.upload import Upload
 from gateway.settings import IngestSettings
@@ -152,6 +152,16 @@ def test_fewer_frames_than_promised_are_refused(engine):
     data = file(form, [stored(form, picture(line=""))] * 2, NumberOfFrames=3)
     with pytest.raises(Unreadable):
         engine.deidentify_object(decode_object(Upload(data), LIMITS), tenant="a")
+
+
+@pytest.mark.parametrize("limit", [{"max_frames": 1}, {"max_total_pixels": 192 * 256}, {"max_frame_pixels": 1000}])
+def test_objects_beyond_a_limit_are_refused_in_words_that_help(limit):
+    form = Form("", 0)
+    data = file(form, [stored(form, picture(line=""))] * 2)
+    with pytest.raises(ImageTooLarge) as caught:
+        decode_object(Upload(data), LIMITS.model_copy(update=limit))
+    assert caught.value.members["limit"] == next(iter(limit.values()))
+    assert "frames=" not in caught.value.detail  # there is no choice of frames here
 
 
 def test_frames_beyond_the_promised_number_do_not_go_on(engine):
