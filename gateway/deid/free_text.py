@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 REMOVED = "[removed]"
 _Key = TypeVar("_Key")
+_REPORTED = {"street": "address", "number": "id"}
 
 _SPACES = re.compile(r"[ \t]{2,}")
 _MOST_BEFORE_A_SUFFIX = 6
@@ -150,16 +151,16 @@ class FreeText:
         if strange and (_FACILITY.search(folded) or any(self._words.announces_a_name(token.word) for token in tokens)):
             return False
         spans = self._spans(folded, places, tokens, known)
-        if any(not self._is_own(span, strange, folded) for span in spans):
+        if any(not self._is_own(span, strange) for span in spans):
             return False
         if places is None and not strange and len(text) <= _MOST_REMEMBERED:
             _remember(self._technical, (text, own), _Plain.of(folded, tokens))
         return True
 
-    def _is_own(self, span: Span, strange: list[Token], folded: str) -> bool:
+    def _is_own(self, span: Span, strange: list[Token]) -> bool:
         """A find that is no reason: a product's own name, or a short number that is an instance's as well."""
-        if span.kind == "id" and folded[span.start : span.end].isdigit() and span.end - span.start < _SHORT_CODE:
-            return True
+        if span.kind == "number":
+            return span.end - span.start < _SHORT_CODE
         return span.kind == "name" and any(token.start <= span.start and span.end <= token.end for token in strange)
 
     def _is_safe(self, word: str) -> bool:
@@ -212,7 +213,7 @@ def _merged(spans: Iterable[Span], folded: str) -> list[Span]:
         end = span.end
         while end > span.start and folded[end - 1].isspace():
             end -= 1
-        kind = "address" if span.kind == "street" else span.kind
+        kind = _REPORTED.get(span.kind, span.kind)
         if merged and span.start < merged[-1].end:
             merged[-1] = merged[-1]._replace(end=max(end, merged[-1].end))
         elif end > span.start:

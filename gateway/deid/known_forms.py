@@ -28,7 +28,10 @@ _UNIT = re.compile(
 
 
 def find(folded: str, tokens: list[Token], known: Identifiers) -> Iterator[Span]:
-    """Every known number, address and name without spaces in a folded text."""
+    """Every known number, address and name without spaces in a folded text.
+
+    A number so short that it may be a measure has the kind ``number``.
+    """
     if known.codes:
         yield from _codes(folded, known.codes)
     for script in known.scripts:
@@ -42,7 +45,7 @@ def find(folded: str, tokens: list[Token], known: Identifiers) -> Iterator[Span]
 def _codes(folded: str, codes: set[str]) -> Iterator[Span]:
     for match in _NUMBER.finditer(folded):
         if match[0] in codes and not _UNIT.match(folded, match.end()):
-            yield Span(match.start(), match.end(), "id")
+            yield Span(match.start(), match.end(), "number")
     bare = _SIGNS.sub("", folded)
     there = [code for code in codes if not (len(code) <= _SHORT and code.isdigit()) and code in bare]
     if not there:

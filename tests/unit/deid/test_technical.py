@@ -62,6 +62,12 @@ def test_what_is_not_technical_is_lost(engine, keyword, value):
     assert value not in str(out(engine, **{keyword: value}).get(keyword))
 
 
+def test_a_short_number_of_the_patient_is_lost_beside_its_label_only(engine):
+    header = {"PatientID": "64", "ManufacturerModelName": "Helix 64"}
+    assert out(engine, **header).ManufacturerModelName == "Helix 64"
+    assert "ManufacturerModelName" not in out(engine, **header | {"ManufacturerModelName": "Helix, MRN 64"})
+
+
 def test_a_value_of_several_is_kept_only_if_all_of_them_are_technical(engine):
     assert out(engine, SoftwareVersions=["VA48A", "syngo"]).SoftwareVersions == ["VA48A", "syngo"]
     assert "SoftwareVersions" not in out(engine, SoftwareVersions=["VA48A", "for Vasquenza"])
