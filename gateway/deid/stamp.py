@@ -11,6 +11,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
 
 from gateway.deid.values import texts
+from gateway.errors import NotSanitizable
 from gateway.ingest.vr import TAGS, bare_dataset
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def file_meta(source: Dataset | None, target: Dataset, stand_ins: StandIns) -> F
     written = {0x00020001: ("OB", b"\0\1")}
     for tag, of in ((0x00020002, 0x00080016), (0x00020003, 0x00080018)):
         if of in target and (values := texts(target.get_item(of))) and values[0]:
+            if len(values) > 1:  # the object would be one thing in its header and another in its data set
+                raise NotSanitizable(f"({of >> 16:04X},{of & 0xFFFF:04X}) has more than one value")
             written[tag] = ("UI", _even(values[0], b"\0"))
     syntax = source.get_item(0x00020010) if source is not None and 0x00020010 in source else None
     if syntax is not None and (values := texts(syntax)):

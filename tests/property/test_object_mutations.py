@@ -6,8 +6,10 @@ Ten thousand of them are gone through by ``benchmarks/mutations.py``; here are t
 from __future__ import annotations
 
 import warnings
+from io import BytesIO
 from typing import TYPE_CHECKING
 
+import pydicom
 import pytest
 
 from benchmarks import mutations
@@ -68,3 +70,11 @@ def test_the_fuzzer_knows_a_file_that_is_not_whole() -> None:
     (_, _, source), *_ = mutations.mutants(1, 1)
     assert mutations.fault(mutations.seeds()["CT_small.dcm"])
     assert mutations.fault(bytes(128) + b"DICM" + source[132:])
+
+
+def test_an_object_that_names_several_instances_as_its_own_is_refused(tmp_path: Path) -> None:
+    source = pydicom.dcmread(BytesIO(mutations.seeds()["CT_small.dcm"]))
+    source.add_new(0x00080018, "UI", ["1.2.3.4", "1.2.3.5"])
+    buffer = BytesIO()
+    source.save_as(buffer)
+    assert mutations.outcome(deid.header_engine("research", tmp_path), buffer.getvalue(), LIMITS)[0] == "NotSanitizable"
