@@ -29,7 +29,7 @@ _AT_LEAST = 512
 _INSIDE = 0.5
 _NEAR = 128
 """Pixels around a mask in which is looked again: print is found by what stands around it."""
-_MOST = 0.7
+_MOST, _SMALL = 0.7, 1_200_000
 Place: TypeAlias = tuple[slice, slice]
 _WHOLE: Place = (slice(None), slice(None))
 
@@ -67,8 +67,8 @@ class Look:
             pictures: Renderings of one frame.
             looks: How closely they are looked at.
             pad: Pixels of the look by which a region grows on every side.
-            masked: What is masked already. Only around it is looked: the rest is as it was when it was looked at
-                before. A region of which half lies in it is the edge of a mask, not text.
+            masked: What is masked already. In a large picture it is looked around that alone: the rest is as it was
+                when it was looked at before. A region of which half lies in it is the edge of a mask, not text.
 
         Returns:
             The cover, None without text; and the number of regions.
@@ -95,8 +95,13 @@ class Look:
 
 
 def _around(masked: Cover) -> list[Place]:
-    """The surroundings of the masks: a place for each group of them, or the whole where these would be most of it."""
+    """The surroundings of the masks: a place for each group of them, or the whole where that costs little more.
+
+    Of a small frame always the whole: thin lines of other things look more like print the less stands around them.
+    """
     height, width = masked.shape
+    if height * width <= _SMALL:
+        return [_WHOLE]
     near = cv2.dilate(masked.view(np.uint8), np.ones((2 * _NEAR + 1, 2 * _NEAR + 1), np.uint8))
     count, _, stats, _ = cv2.connectedComponentsWithStats(near)
     boxes = [tuple(int(value) for value in stats[label][:4]) for label in range(1, count)]

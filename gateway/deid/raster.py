@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from gateway.deid.rewrite import MOST_MASKS
 from gateway.deid.strip import strip_jpeg
 from gateway.deid.survey import Tally
 from gateway.errors import NotSanitizable
@@ -67,11 +68,13 @@ class RasterCleaner:
         if cover is not None:
             tally.frames_masked = 1
             picture = _painted(picture, cover)
-            if (more := self._cover(_read(_png(picture)), tally, cover)) is not None:
+            for _ in range(MOST_MASKS):
+                if (more := self._cover(_read(_png(picture)), tally, cover)) is None:
+                    break
                 cover = cover | more
                 picture = _painted(picture, cover)
-                if self._cover(_read(_png(picture)), tally, cover) is not None:
-                    raise NotSanitizable("Text is still found in the image after it was masked twice")
+            else:
+                raise NotSanitizable("Text is still found in the image after it was masked several times")
             tally.share = float(cover.mean())
         recoded = "" if raster.media_type is MediaType.PNG else "PNG"
         return CleanRaster(_png(picture), MediaType.PNG, tally, recoded)

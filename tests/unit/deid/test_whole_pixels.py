@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import numpy as np
 import pydicom
 import pytest
 
 from gateway.deid.look import Look
+from gateway.deid.regions import TextRegion
 from gateway.errors import NotSanitizable
 from gateway.ingest.decode import decode_object
 from gateway.ingest.upload import Upload
@@ -235,6 +237,14 @@ def test_over_the_share_cap_the_object_is_refused(engine):
     tight._cleaner._surveyor._policy = tight.policy.pixels.model_copy(update={"share_cap": 0.05})
     with pytest.raises(NotSanitizable, match="5%"):
         _clean(tight, file(form, [stored(form, page)]))
+
+
+@pytest.mark.parametrize("form", [NATIVE[0], COMPRESSED[0]], ids=lambda form: form.name)
+def test_a_detector_that_never_stops_finding_print_refuses_the_object(monkeypatch, form):
+    places = itertools.count(20, 15)
+    monkeypatch.setattr(Look, "regions", lambda *_, **__: [TextRegion((next(places), 90.0), (12.0, 8.0), 0.0, 0.9)])
+    with pytest.raises(NotSanitizable, match="masked several times"):
+        _clean(deid.engine(look=True), file(form, [stored(form, picture(line=""))]))
 
 
 def test_frames_that_are_not_masked_keep_their_compressed_bytes(engine):
