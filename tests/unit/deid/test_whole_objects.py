@@ -22,7 +22,7 @@ from tests.support import deid, dicom_files
 from tests.support.stored_pixels import EXPLICIT, JPEG, RLE, Form, file, picture, stored
 
 LIMITS = IngestSettings(max_frames=256)
-MOST_BYTES = 120_000
+MOST_BYTES = 60_000
 WHEEL = Path(pydicom.data.__file__).parent / "test_files"
 SHARED = deid.SHARED / "data" / "dicom"
 
@@ -82,7 +82,7 @@ def test_public_files_change_where_they_are_masked_and_nowhere_else(engine, fold
             changed[path.name] = _check(engine, path.read_bytes())
         except CallerError as refusal:
             refused[path.name] = refusal.slug
-    assert len(changed) > 40
+    assert len(changed) > 30
     assert sum(frames is not None and frames > 0 for frames in changed.values()) >= 1
     assert set(refused.values()) <= {
         "image-too-large", "no-pixels", "not-sanitizable", "unreadable", "unsafe-file", "unsupported-media-type",
