@@ -50,7 +50,7 @@ POLICY = load_policy(deid.POLICY)[0].pixels
 ENOUGH = 0.9
 READABLE = 0.5
 CLEAR = 3.0
-CONSOLE = Console(width=150)
+CONSOLE = Console(width=230)
 
 
 @dataclass
