@@ -1,4 +1,4 @@
-"""Step 3 of 7: what the detector's network is shown: the picture at some scale, print raised, reference print beside it.
+"""Step 3 of 7: what the detector's network is shown: the picture at a scale, print raised, reference print beside it.
 
 Measured, on generated lines and on pictures without text:
 
