@@ -82,6 +82,7 @@ def test_what_is_named_twice_is_done_once(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_listed_and_the_rest_is_found() -> None:
     with unprivileged_folder() as folder:
         write(folder, "a", "locked/b", "secret")
+        (folder / "a").chmod(0o644)  # whatever the umask
         (folder / "locked").chmod(0)
         (folder / "secret").chmod(0)
         with unprivileged():
