@@ -5,28 +5,25 @@ Every call is bounded by two seconds: a sick database costs a clear error, never
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, and_, delete, insert, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.admission.key_record import KeyRecord, KeySecret, NewKey, check_new_key
 from gateway.admission.key_tables import api_key_secrets, api_keys
-from gateway.errors import InvalidParameter, NotFound, StoreUnavailable
+from gateway.admission.sql import reading, writing
+from gateway.errors import InvalidParameter, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import Callable, Iterable
 
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from gateway.admission.keys import IssuedKey, KeyMaker
 
-TIMEOUT_SECONDS = 2.0
 MAX_OVERLAP = timedelta(days=7)
 
 
@@ -69,7 +66,7 @@ class KeyStore:
             "created_at": now,
             "expires_at": new.expires_at,
         }
-        async with self._transaction() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(insert(api_keys).values(row))
             await _add_secret(connection, issued, now)
             record = await _read(connection, issued.key_id)
@@ -78,7 +75,7 @@ class KeyStore:
 
     async def find(self, key_id: str) -> KeyRecord | None:
         """The key with this ID, whatever its state; None if there is none."""
-        async with self._connection() as connection:
+        async with reading(self._engine) as connection:
             return await _read(connection, key_id)
 
     async def list(self, *, tenant: str | None = None, limit: int = 1000) -> tuple[KeyRecord, ...]:
@@ -86,7 +83,7 @@ class KeyStore:
         some = select(api_keys.c.key_id).order_by(api_keys.c.created_at.desc(), api_keys.c.key_id).limit(limit)
         if tenant is not None:
             some = some.where(api_keys.c.tenant == tenant)
-        async with self._connection() as connection:
+        async with reading(self._engine) as connection:
             rows = await connection.execute(_joined().where(api_keys.c.key_id.in_(some.scalar_subquery())))
             return _records(rows)
 
@@ -96,7 +93,7 @@ class KeyStore:
         Raises:
             NotFound: No such key, or one of another tenant than the named one.
         """
-        async with self._transaction() as connection:
+        async with writing(self._engine) as connection:
             record = await _existing(connection, key_id, tenant)
             if record.revoked_at is None:
                 await connection.execute(
@@ -118,7 +115,7 @@ class KeyStore:
         now = self._now()
         ends = now + overlap
         issued = self._maker.issue(key_id)
-        async with self._transaction() as connection:
+        async with writing(self._engine) as connection:
             record = await _existing(connection, key_id, tenant)
             status = record.status(now)
             if status != "active":
@@ -139,40 +136,20 @@ class KeyStore:
         now = self._now()
         used = api_keys.c.last_used_at
         stale = or_(used.is_(None), used < now - resolution)
-        async with self._transaction() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(
                 update(api_keys).where(and_(api_keys.c.key_id == key_id, stale)).values(last_used_at=now)
             )
 
     async def rehash(self, old: bytes, new: bytes) -> None:
         """Store a secret's digest anew, under the present pepper. Does nothing if that was done already."""
-        async with self._transaction() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(update(api_key_secrets).where(api_key_secrets.c.digest == old).values(digest=new))
 
     async def ping(self) -> None:
         """Read from the table."""
-        async with self._connection() as connection:
+        async with reading(self._engine) as connection:
             await connection.execute(select(api_keys.c.key_id).limit(1))
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        async with _bounded(), self._engine.connect() as connection:
-            yield connection
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
-        async with _bounded(), self._engine.begin() as connection:
-            yield connection
-
-
-@asynccontextmanager
-async def _bounded() -> AsyncIterator[None]:
-    """Turn every way in which a database fails into the one error that the caller is told; its text stays here."""
-    try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            yield
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
-        raise StoreUnavailable from error
 
 
 def _joined() -> Select[Any]:

@@ -11,19 +11,16 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Column, LargeBinary, String, Table, delete, insert, select
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import Column, LargeBinary, String, Table, delete, insert, or_, select
 
 from gateway.admission.key_tables import UtcDateTime
+from gateway.admission.sql import reading, writing
 from gateway.database import metadata
-from gateway.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy.ext.asyncio import AsyncEngine
-
-TIMEOUT_SECONDS = 2.0
 
 revoked_tokens = Table(
     "revoked_tokens",
@@ -75,7 +72,7 @@ class RevokedTokens:
         return _digest(issuer, token_id) in self._listed
 
     async def revoke(self, issuer: str, token_id: str, *, expires_at: datetime, revoked_by: str) -> None:
-        """End a token. Again changes nothing. What would have ended by itself leaves the list.
+        """End a token; again is as good as once. What would have ended by itself leaves the list.
 
         Raises:
             StoreUnavailable: It cannot be written: the token is still good.
@@ -87,24 +84,17 @@ class RevokedTokens:
             "revoked_at": now,
             "expires_at": expires_at,
         }
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS), self._engine.begin() as connection:
-                await connection.execute(delete(revoked_tokens).where(revoked_tokens.c.expires_at <= now))
-                await connection.execute(insert(revoked_tokens).values(row))
-        except IntegrityError:
-            return
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable from error
+        async with writing(self._engine) as connection:
+            over = or_(revoked_tokens.c.expires_at <= now, revoked_tokens.c.digest == row["digest"])
+            await connection.execute(delete(revoked_tokens).where(over))
+            await connection.execute(insert(revoked_tokens).values(row))
         self._began = float("-inf")
 
     async def _read(self) -> None:
         began = self._monotonic()
         wanted = select(revoked_tokens.c.digest).where(revoked_tokens.c.expires_at > self._now())
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS), self._engine.connect() as connection:
-                self._listed = frozenset((await connection.execute(wanted)).scalars())
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable from error
+        async with reading(self._engine) as connection:
+            self._listed = frozenset((await connection.execute(wanted)).scalars())
         self._began = began
 
 

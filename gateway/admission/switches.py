@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, get_args
 
 from sqlalchemy import Column, String, Table, delete, insert, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.admission.key_tables import UtcDateTime
+from gateway.admission.sql import reading, writing
 from gateway.database import metadata
-from gateway.errors import InvalidParameter, StoreUnavailable, Suspended, SwitchedOff
+from gateway.errors import InvalidParameter, Suspended, SwitchedOff
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from gateway.admission.access import RouteRule
     from gateway.admission.principal import Principal
@@ -34,7 +33,6 @@ SwitchReason = Literal["incident", "maintenance", "abuse", "leak", "contract", "
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 EVERYTHING = "all"
-TIMEOUT_SECONDS = 2.0
 RETRY_SECONDS = 30.0
 
 switches = Table(
@@ -118,7 +116,7 @@ class Switches:
 
     async def list(self) -> tuple[Switch, ...]:
         """What is off, the newest first."""
-        async with self._bounded() as connection:
+        async with reading(self._engine) as connection:
             rows = await connection.execute(select(switches).order_by(switches.c.switched_at.desc(), switches.c.name))
             return tuple(Switch(*row) for row in rows)
 
@@ -132,7 +130,7 @@ class Switches:
         if len(note) > 500 or not note.isprintable():
             raise InvalidParameter("The note must have at most 500 printable characters", parameter="note")
         switch = Switch(kind, name, reason, note, by, self._now())
-        async with self._bounded(write=True) as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(_row(kind, name))
             await connection.execute(
                 insert(switches).values(
@@ -144,7 +142,7 @@ class Switches:
 
     async def turn_on(self, kind: Kind, name: str) -> bool:
         """Switch something on again. Whether it was off."""
-        async with self._bounded(write=True) as connection:
+        async with writing(self._engine) as connection:
             found = await connection.execute(_row(kind, name))
         self._began = float("-inf")
         return found.rowcount > 0
@@ -154,20 +152,11 @@ class Switches:
             async with self._reading:
                 if self._monotonic() - self._began >= self._seconds:
                     began = self._monotonic()
-                    async with self._bounded() as connection:
+                    async with reading(self._engine) as connection:
                         rows = await connection.execute(select(switches.c.kind, switches.c.name))
                         self._off = frozenset((row.kind, row.name) for row in rows)
                     self._began = began
         return self._off
-
-    @asynccontextmanager
-    async def _bounded(self, *, write: bool = False) -> AsyncIterator[AsyncConnection]:
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                async with self._engine.begin() if write else self._engine.connect() as connection:
-                    yield connection
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable from error
 
 
 def check_target(kind: str, name: str) -> None:

@@ -124,7 +124,7 @@ def test_libraries_that_log_values_are_not_shown(site):
 
     site.run(forgotten())
     logging.getLogger("pydicom").error("Invalid value %s", MARK)
-    logging.getLogger("some.library").error(f"patient {MARK}")  # noqa: G004 - as a careless library would
+    logging.getLogger("careless").error(f"patient {MARK}")  # noqa: G004 - as a careless library would
     logging.getLogger("uvicorn.error").error("in %s", MARK, exc_info=ValueError(MARK))
     logging.getLogger("uvicorn.error").error(f"Traceback (most recent call last):\n  {MARK}")  # noqa: G004
     with warnings.catch_warnings():
