@@ -75,7 +75,7 @@ def main() -> int:
                 _print_scores(scores, limit)
         if "held-out" in choice.only:
             others = list(corpus(choice.count, seed=choice.seed + 6, words="held-out"))
-            print(f"\nThe same with other names, places and texts: {len(others)} instances that nobody tunes by")
+            print(f"\nThe same with other names, places and texts: {len(others)} instances")
             scores = {policy.stem: score_policy(policy, scratch, others) for policy in choice.policy}
             _print_scores(scores, limit)
         if "options" in choice.only:

@@ -106,6 +106,8 @@ _STREETS = (
         r"terrace|row|square|close|crescent|gardens|way|highway|parkway|walk|mews|grove|alley|hill|green|park)\b\.?"
     ),
     re.compile(r"(?<![\w.-])[^\W\d_][\w.-]{1,40}(?:strasse|str\.|weg|allee|platz|gasse|ufer|damm|steig|straat|laan|plein|gade|gatan|vej|vagen)\s?\d{1,4}\s?[a-z]?\b"),
+    # The number first, as many write it for readers abroad: 12 Lindenstrasse
+    re.compile(r"(?<![\d.,])\d{1,4}\s?[a-z]?,?\s[^\W\d_][\w-]{2,40}(?:strasse|str\.|weg|allee|platz|gasse|ufer|damm|steig|straat|laan|plein|gade|gatan|vej|vagen)(?!\w)"),
     re.compile(r"(?<![\w-])[^\W\d_][\w-]{1,30}\s(?:strasse|str\.|weg|allee|platz|gasse|ufer|damm|straat|laan)\s\d{1,4}\s?[a-z]?\b"),
     re.compile(
         r"(?<!\d)\d{1,4}(?:\s?(?:bis|ter))?,?\s(?:rue|avenue|boulevard|bd|chemin|impasse|allee|quai|route|place|cours)\s(?:[^\W\d_][\w'-]{0,24}[\s']?){1,5}"
@@ -115,7 +117,7 @@ _STREETS = (
     ),
 )  # fmt: skip
 _TOWN = re.compile(
-    r",?\s(?:[a-z]{1,2}[\s-])?\d{4,6}(?:-\d{4})?(?:\s[^\W\d_][\w-]{2,24}){0,2}|,\s[^\W\d_][\w-]{2,24}(?:\s[^\W\d_][\w-]{2,24})?(?:,?\s[a-z]{2})?(?:\s\d{4,6})?"
+    r",?\s(?:[a-z]{1,2}[\s-])?\d{4,6}(?:-\d{4})?(?:\s[^\W\d_][\w-]{2,24}){0,2}|,\s[^\W\d_][\w-]{2,24}(?:\s[^\W\d_][\w-]{2,24})?(?:,?\s[a-z]{2}(?=\s\d{4,6}(?!\d)|[.;]|$))?(?:\s\d{4,6})?"
 )
 _HOME = re.compile(
     r"(?<![^\W\d_])(?:(?:lives|living|residing|resides|resident)\s(?:at|in)|wohnhaft(?:\sin)?|demeurant(?:\sau?)?|domicilie[e]?\s(?:au?|en)|domiciliad[oa]\sen|"
