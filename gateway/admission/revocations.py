@@ -5,15 +5,14 @@ Only tokens that are still running stand here, so the whole list is small and is
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Column, LargeBinary, String, Table, delete, insert, or_, select
 
 from gateway.admission.key_tables import UtcDateTime
+from gateway.admission.recent import Recent
 from gateway.admission.sql import reading, writing
 from gateway.database import metadata
 
@@ -40,7 +39,6 @@ class RevokedTokens:
         engine: Of ``gateway.database``; whoever made it closes it.
         cache_seconds: How long it is trusted, counted from when the look at it began.
         now: The clock, in UTC.
-        monotonic: Seconds.
     """
 
     def __init__(
@@ -49,15 +47,10 @@ class RevokedTokens:
         *,
         cache_seconds: float,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
-        self._seconds = cache_seconds
         self._now = now
-        self._monotonic = monotonic
-        self._listed: frozenset[bytes] = frozenset()
-        self._began = float("-inf")
-        self._reading = asyncio.Lock()
+        self._listed = Recent(self._read, cache_seconds)
 
     async def revoked(self, issuer: str, token_id: str) -> bool:
         """Whether this token was revoked.
@@ -65,11 +58,7 @@ class RevokedTokens:
         Raises:
             StoreUnavailable: The list cannot be read.
         """
-        if self._monotonic() - self._began >= self._seconds:
-            async with self._reading:
-                if self._monotonic() - self._began >= self._seconds:
-                    await self._read()
-        return _digest(issuer, token_id) in self._listed
+        return _digest(issuer, token_id) in await self._listed.get()
 
     async def revoke(self, issuer: str, token_id: str, *, expires_at: datetime, revoked_by: str) -> None:
         """End a token; again is as good as once. What would have ended by itself leaves the list.
@@ -88,14 +77,12 @@ class RevokedTokens:
             over = or_(revoked_tokens.c.expires_at <= now, revoked_tokens.c.digest == row["digest"])
             await connection.execute(delete(revoked_tokens).where(over))
             await connection.execute(insert(revoked_tokens).values(row))
-        self._began = float("-inf")
+        self._listed.forget()
 
-    async def _read(self) -> None:
-        began = self._monotonic()
+    async def _read(self) -> frozenset[bytes]:
         wanted = select(revoked_tokens.c.digest).where(revoked_tokens.c.expires_at > self._now())
         async with reading(self._engine) as connection:
-            self._listed = frozenset((await connection.execute(wanted)).scalars())
-        self._began = began
+            return frozenset((await connection.execute(wanted)).scalars())
 
 
 def _digest(issuer: str, token_id: str) -> bytes:

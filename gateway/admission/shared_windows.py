@@ -18,6 +18,8 @@ from gateway.admission.plans import INFLIGHT
 from gateway.admission.redis_url import close, connect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.admission.decision import Claim
     from gateway.settings import RedisSettings
 
@@ -62,7 +64,7 @@ class SharedWindows:
         ]
         lease_us = int(claim.lease_seconds * 1_000_000)
         argument = orjson.dumps((cost, claim.lease, lease_us, plan.concurrency or 0, limits))
-        admitted, now, held, *rest = await self._bounded(self._evaluate(keys, argument))
+        admitted, now, held, *rest = await self._bounded(self._evaluate, keys, argument)
         states = (
             WindowState(
                 window,
@@ -77,11 +79,11 @@ class SharedWindows:
 
     async def release(self, key_id: str, lease: str) -> None:
         """End a lease. Raises RedisAwayError; the lease then ends by itself."""
-        await self._bounded(self._redis.zrem(f"rl:{{{key_id}}}:{INFLIGHT}", lease))
+        await self._bounded(self._redis.zrem, f"rl:{{{key_id}}}:{INFLIGHT}", lease)
 
     async def ping(self) -> None:
         """Raises RedisAwayError if Redis does not answer."""
-        await self._bounded(self._redis.ping())
+        await self._bounded(self._redis.ping)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -97,10 +99,10 @@ class SharedWindows:
             answer = await self._redis.evalsha(self._sha, len(keys), *keys, argument)
         return answer
 
-    async def _bounded(self, call: Any) -> Any:
+    async def _bounded(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """One wait for all of it: a free connection, the connecting, the answer."""
         try:
             async with asyncio.timeout(self._timeout), self._turns:
-                return await call
+                return await call(*arguments)
         except (RedisError, OSError, TimeoutError) as error:
             raise RedisAwayError(f"{type(error).__name__}: {error}") from None

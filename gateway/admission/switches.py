@@ -6,8 +6,6 @@ does not end what is running.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, get_args
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from sqlalchemy import Column, String, Table, delete, insert, select
 
 from gateway.admission.key_tables import UtcDateTime
+from gateway.admission.recent import Recent
 from gateway.admission.sql import reading, writing
 from gateway.database import metadata
 from gateway.errors import InvalidParameter, Suspended, SwitchedOff
@@ -76,7 +75,6 @@ class Switches:
         engine: Of ``gateway.database``; whoever made it closes it.
         cache_seconds: How long they are trusted, counted from when the look at them began.
         now: The clock, in UTC.
-        monotonic: Seconds.
     """
 
     def __init__(
@@ -85,15 +83,10 @@ class Switches:
         *,
         cache_seconds: float,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
-        self._seconds = cache_seconds
         self._now = now
-        self._monotonic = monotonic
-        self._off: frozenset[tuple[str, str]] = frozenset()
-        self._began = float("-inf")
-        self._reading = asyncio.Lock()
+        self._known = Recent(self._read, cache_seconds)
 
     async def check(self, principal: Principal, rule: RouteRule) -> None:
         """Let the caller pass, or not.
@@ -103,7 +96,7 @@ class Switches:
             SwitchedOff: Everything is off, and the route is one of those that this means.
             StoreUnavailable: What is off cannot be found out.
         """
-        off = await self._known()
+        off = await self._known.get()
         if off and (("key", principal.key_id) in off or ("tenant", principal.tenant) in off):
             raise Suspended("This credential is suspended by the operator")
         if off and rule.switchable and ("all", EVERYTHING) in off:
@@ -111,7 +104,7 @@ class Switches:
 
     async def check_model(self, name: str) -> None:
         """Raises SwitchedOff if the model is off; StoreUnavailable if that cannot be found out."""
-        if ("model", name) in await self._known():
+        if ("model", name) in await self._known.get():
             raise SwitchedOff("The model is switched off by the operator", retry_after=RETRY_SECONDS)
 
     async def list(self) -> tuple[Switch, ...]:
@@ -137,26 +130,20 @@ class Switches:
                     kind=kind, name=name, reason=reason, note=note, switched_by=by, switched_at=switch.switched_at
                 )
             )
-        self._began = float("-inf")
+        self._known.forget()
         return switch
 
     async def turn_on(self, kind: Kind, name: str) -> bool:
         """Switch something on again. Whether it was off."""
         async with writing(self._engine) as connection:
             found = await connection.execute(_row(kind, name))
-        self._began = float("-inf")
+        self._known.forget()
         return found.rowcount > 0
 
-    async def _known(self) -> frozenset[tuple[str, str]]:
-        if self._monotonic() - self._began >= self._seconds:
-            async with self._reading:
-                if self._monotonic() - self._began >= self._seconds:
-                    began = self._monotonic()
-                    async with reading(self._engine) as connection:
-                        rows = await connection.execute(select(switches.c.kind, switches.c.name))
-                        self._off = frozenset((row.kind, row.name) for row in rows)
-                    self._began = began
-        return self._off
+    async def _read(self) -> frozenset[tuple[str, str]]:
+        async with reading(self._engine) as connection:
+            rows = await connection.execute(select(switches.c.kind, switches.c.name))
+            return frozenset((row.kind, row.name) for row in rows)
 
 
 def check_target(kind: str, name: str) -> None:

@@ -28,7 +28,7 @@ OF_INFERENCE = (BadModelAnswer, DeadlineExceeded)
 OF_RESOURCES = (NotFound, InvalidParameter)
 
 SECURITY_SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer <API key>"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer <API key or token>"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 
