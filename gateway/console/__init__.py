@@ -1,0 +1,1 @@
+"""The administrators' console: pages made on the server, around the same calls as the HTTP API."""
