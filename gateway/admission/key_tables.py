@@ -1,11 +1,14 @@
-"""Step 1 of 7: the two tables of keys. ``migrations/versions/0001_keys.py`` makes them; a test holds both equal."""
+"""Step 1 of 7: the tables of keys, of their secrets, and of requests for keys that wait for a second pair of eyes.
+
+``migrations/versions/`` makes them; a test holds both equal.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import JSON, Column, DateTime, ForeignKey, LargeBinary, String, Table
+from sqlalchemy import JSON, Column, DateTime, ForeignKey, Integer, LargeBinary, String, Table
 from sqlalchemy.types import TypeDecorator
 
 from gateway.database import metadata
@@ -50,8 +53,11 @@ api_keys = Table(
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
     Column("last_used_at", UtcDateTime),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("limits", JSON(none_as_null=True)),
+    Column("emergency", String(32), nullable=False, server_default=""),
 )
-"""One row a key; it survives rotation."""
+"""One row a key; it survives rotation. ``revision`` counts its changes."""
 
 api_key_secrets = Table(
     "api_key_secrets",
@@ -62,3 +68,23 @@ api_key_secrets = Table(
     Column("expires_at", UtcDateTime),
 )
 """One row a secret: two a key while a rotation overlaps."""
+
+key_requests = Table(
+    "key_requests",
+    metadata,
+    Column("request_id", String(32), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("key_id", String(32), nullable=False),
+    Column("tenant", String(64), nullable=False, index=True),
+    Column("change", JSON, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("digest", LargeBinary(32)),
+    Column("requested_by", String(64), nullable=False),
+    Column("person", String(200), nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("decision", String(16)),
+    Column("decided_by", String(64)),
+    Column("decided_at", UtcDateTime),
+)
+"""One row a request. ``digest`` is that of the secret it would put into force; it goes when the request is decided."""

@@ -258,7 +258,7 @@ async def test_processes_that_start_at_once_migrate_once(url: str) -> None:
 
 async def test_the_migrated_tables_are_the_declared_ones(engine: AsyncEngine) -> None:
     def differences(connection: Connection) -> list[object]:
-        ours = {"api_keys", "api_key_secrets"}
+        ours = {"api_keys", "api_key_secrets", "key_requests"}
 
         def only_ours(_object: object, name: str | None, kind: str, *_: object) -> bool:
             return kind != "table" or name in ours
