@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 POLICIES = ROOT / "policies" / "deid"
 NOT_POLICIES = {"pixels.yaml"}
-SECTIONS = ("header", "held-out", "options", "speed", "memory", "pixels")
+SECTIONS = ("header", "held-out", "held-out-2", "options", "speed", "memory", "pixels")
+OTHER_WORDS = ("held-out", "held-out-2")
 OPTION_SETS = ("basic", *(f"basic+{option}" for option in CODES), "all")
 TEXT_KINDS = ("US", "SC", "CR", "DX", "CT", "MR", "MG")
 """Kinds that get burned-in text for the pixel actions."""
@@ -73,9 +74,9 @@ def main() -> int:
                 scores = {"cordon": score_options(key, scratch, instances)}
                 scores |= {peer: score_peer(folder, peer, peers, instances, key) for peer in NAMES}
                 _print_scores(scores, limit)
-        if "held-out" in choice.only:
-            others = list(corpus(choice.count, seed=choice.seed + 6, words="held-out"))
-            print(f"\nThe same with other names, places and texts: {len(others)} instances")
+        for words in (words for words in OTHER_WORDS if words in choice.only):
+            others = list(corpus(choice.count, seed=choice.seed + 6, words=words))
+            print(f"\nThe same with other names, places and texts ({words}): {len(others)} instances, seed {choice.seed + 6}")
             scores = {policy.stem: score_policy(policy, scratch, others) for policy in choice.policy}
             _print_scores(scores, limit)
         if "options" in choice.only:

@@ -77,7 +77,7 @@ def corpus(
         seed: Another seed gives other patients, values and choices.
         burned_in: Write text into the images, and make them large enough for it.
         kinds: Only these; all by default.
-        words: ``vocabulary``, or ``held-out``.
+        words: ``vocabulary``, ``held-out`` or ``held-out-2``.
     """
     spoken = vocabulary(words)
     chosen = [row for row in rows("kinds") if not kinds or row["kind"] in kinds]

@@ -6,7 +6,11 @@ import hashlib
 import random
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def dice(*parts: object) -> random.Random:
@@ -64,7 +68,9 @@ def patient(seed: int, number: int, words: dict[str, Any]) -> Patient:
         name = f"{latin_family}^{latin_given}={family}^{given}"
     # One patient in nine has a number so short that it is also an instance number: what may be kept must still be kept.
     digits = roll.randrange(10**5, 10**6)
-    forms = (f"MRN-{digits}", f"0{digits}88", f"HB.{digits}.K", f"{roll.choice('QXZ')}{digits}7")
+    forms = [f"MRN-{digits}", f"0{digits}88", f"HB.{digits}.K", f"{roll.choice('QXZ')}{digits}7"]
+    local = words.get("forms", {})
+    forms = [drawn(form, roll) for form in local.get("id", [])] or forms
     number_form = str(10 + number) if number % 9 == 7 else roll.choice(forms)
     town, street = roll.choice(words["places"]["town"]), roll.choice(words["places"]["street"])
     return Patient(
@@ -83,10 +89,42 @@ def patient(seed: int, number: int, words: dict[str, Any]) -> Patient:
         other_id=f"OLD{roll.randrange(10**6, 10**7)}",
         birth_date=date(1926, 1, 1) + timedelta(days=roll.randrange(0, 92 * 365)),
         sex=roll.choice("MF"),
-        phone=f"+49 {roll.randrange(200, 999)} {roll.randrange(10**6, 10**7)}",
-        email=f"mail{roll.randrange(10**4, 10**5)}@{roll.choice(['postkasten', 'lettrebox'])}.example",
-        address=f"{roll.randrange(2, 250)} {street}, {roll.randrange(10000, 99999)} {town}",
+        phone=_form(
+            local, "phone", roll, lambda: f"+49 {roll.randrange(200, 999)} {roll.randrange(10**6, 10**7)}"
+        ),
+        email=_form(
+            local,
+            "email",
+            roll,
+            lambda: f"mail{roll.randrange(10**4, 10**5)}@{roll.choice(['postkasten', 'lettrebox'])}.example",
+            word=_plain(latin_given),
+            digits=number + 31,
+        ),
+        address=_form(
+            local,
+            "address",
+            roll,
+            lambda: f"{roll.randrange(2, 250)} {street}, {roll.randrange(10000, 99999)} {town}",
+            number=number + 3,
+            street=street,
+            town=town,
+        ),
     )
+
+
+def _plain(word: str) -> str:
+    """As it stands in a mail address: ASCII letters, small."""
+    return "".join(sign for sign in normalize("NFKD", word).casefold() if sign.isascii() and sign.isalpha())
+
+
+def drawn(form: str, roll: random.Random) -> str:
+    """A form with a digit in the place of each ``#``."""
+    return "".join(str(roll.randrange(1, 10)) if sign == "#" else sign for sign in form)
+
+
+def _form(local: dict[str, Any], name: str, roll: random.Random, usual: Callable[[], str], **fields: object) -> str:
+    """One of the vocabulary's own forms, or the usual one."""
+    return drawn(roll.choice(local[name]), roll).format(**fields) if name in local else usual()
 
 
 def staff(words: dict[str, Any], *scope: object) -> tuple[str, str]:

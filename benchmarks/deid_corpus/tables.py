@@ -17,5 +17,5 @@ def rows(name: str) -> list[dict[str, str]]:
 
 
 def vocabulary(name: str = "vocabulary") -> dict[str, Any]:
-    """The words of the corpus, or the other ones: ``held-out``."""
+    """The words of the corpus, or other ones: ``held-out``, ``held-out-2``."""
     return tomllib.loads((DATA / f"{name}.toml").read_text("utf-8"))

@@ -100,7 +100,7 @@ class Scene:
         index = roll.randrange(len(places["town"]))
         if role == "address":
             return f"{12 + index} {places['street'][index]}, {places['town'][index]}"
-        if role == "phone":
+        if role == "phone" and "phone" not in places:
             return f"+44 1632 {960000 + index * 37}"
         if role == "institution" and not set(self.patient.charset) & {"ISO_IR 100", "ISO_IR 192"}:
             role = "institution_ascii"
@@ -225,6 +225,7 @@ def _fields(scene: Scene) -> dict[str, str]:
         "name_natural": f"{who.given} {who.family}", "name_reversed": f"{who.family}, {who.given}",
         "id": who.id, "phone": who.phone, "email": who.email, "address": who.address, "physician": last,
         "accession": scene.identifier("accession"), "date_dotted": f"{seen:%d.%m.%Y}", "date_iso": f"{seen:%Y-%m-%d}",
+        "date_slash": f"{seen:%d/%m/%Y}", "date_named": f"{seen:%d-%b-%Y}",
     }  # fmt: skip
 
 
