@@ -55,7 +55,7 @@ api_keys = Table(
     Column("last_used_at", UtcDateTime),
     Column("revision", Integer, nullable=False, server_default="1"),
     Column("limits", JSON(none_as_null=True)),
-    Column("emergency", String(32), nullable=False, server_default=""),
+    Column("break_glass", String(32), nullable=False, server_default=""),
 )
 """One row a key; it survives rotation. ``revision`` counts its changes."""
 

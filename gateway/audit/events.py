@@ -7,6 +7,11 @@
     ├── KeyIssued                  key.issued
     ├── KeyRotated                 key.rotated
     ├── KeyRevoked                 key.revoked
+    ├── KeyUpdated                 key.updated
+    ├── KeyRequested               key.requested       a change of a key that waits for a second pair of eyes
+    ├── KeyRequestDecided          key.request-decided
+    ├── BreakGlassIssued           key.break-glass     a key for an emergency
+    ├── BreakGlassUsed             key.break-glass-used
     ├── TokenRevoked               token.revoked       a token of an outside issuer was ended before its time
     ├── SwitchChanged              switch.changed      something was switched off, or on again
     ├── GatewayStarted             gateway.started
@@ -174,6 +179,76 @@ class KeyRevoked(AuditEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyUpdated(AuditEvent):
+    """A key was changed; ``changed`` names the fields, ``scopes`` and ``plan`` are those that it has now."""
+
+    type_name: ClassVar[str] = "key.updated"
+
+    key: str
+    key_tenant: str
+    changed: tuple[str, ...]
+    scopes: tuple[str, ...]
+    plan: str
+    outcome: Outcome = "success"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRequested(AuditEvent):
+    """A change of a key waits for another's approval until ``expires``; ``scopes`` and ``plan`` are what it would have.
+
+    Attributes:
+        kind: ``issue``, ``update`` or ``rotate``.
+    """
+
+    type_name: ClassVar[str] = "key.requested"
+
+    request: str
+    kind: str
+    key: str
+    key_tenant: str
+    scopes: tuple[str, ...]
+    plan: str
+    expires: str
+    outcome: Outcome = "success"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRequestDecided(AuditEvent):
+    """A request for a key was approved, rejected or withdrawn, or nobody decided it in time (``expired``)."""
+
+    type_name: ClassVar[str] = "key.request-decided"
+
+    request: str
+    kind: str
+    key: str
+    key_tenant: str
+    requested_by: str
+    decision: str
+    outcome: Outcome = "success"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakGlassIssued(KeyIssued):
+    """A key for an emergency was made; ``reason`` is a code of ``admission/break_glass.py``."""
+
+    type_name: ClassVar[str] = "key.break-glass"
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakGlassUsed(AuditEvent):
+    """A request came in with a key for an emergency; durable before the request goes on."""
+
+    type_name: ClassVar[str] = "key.break-glass-used"
+
+    route: str
+    address: str = field(repr=False)
+    reason: str
+    outcome: Outcome = "success"
+
+
+@dataclass(frozen=True, slots=True)
 class TokenRevoked(AuditEvent):
     """A token of an outside issuer was ended before its time.
 
@@ -263,6 +338,11 @@ EVENT_TYPES: dict[str, type[AuditEvent]] = {
         KeyIssued,
         KeyRotated,
         KeyRevoked,
+        KeyUpdated,
+        KeyRequested,
+        KeyRequestDecided,
+        BreakGlassIssued,
+        BreakGlassUsed,
         TokenRevoked,
         SwitchChanged,
         GatewayStarted,

@@ -18,7 +18,7 @@ def upgrade() -> None:
     """Add the columns and the table."""
     op.add_column("api_keys", sa.Column("revision", sa.Integer(), nullable=False, server_default="1"))
     op.add_column("api_keys", sa.Column("limits", sa.JSON(), nullable=True))
-    op.add_column("api_keys", sa.Column("emergency", sa.String(32), nullable=False, server_default=""))
+    op.add_column("api_keys", sa.Column("break_glass", sa.String(32), nullable=False, server_default=""))
     op.create_table(
         "key_requests",
         sa.Column("request_id", sa.String(32), nullable=False),
@@ -44,5 +44,5 @@ def downgrade() -> None:
     """Drop them: keys hold their plan's limits again, and what waits is lost."""
     op.drop_table("key_requests")
     with op.batch_alter_table("api_keys") as table:
-        for column in ("emergency", "limits", "revision"):
+        for column in ("break_glass", "limits", "revision"):
             table.drop_column(column)

@@ -33,7 +33,7 @@ def test_each_type_has_a_name_of_its_own_that_fits_its_column() -> None:
     }
 
     assert {kind.__name__ for kind in EVENT_TYPES.values()} == declared
-    assert len(EVENT_TYPES) == 11
+    assert len(EVENT_TYPES) == 16
     assert all(len(name) <= audit.c.type.type.length for name in EVENT_TYPES)
 
 
