@@ -58,6 +58,7 @@ from gateway.pipeline import Pipeline
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.telemetry.logging import configure_logging
+from inference_client.resilience import ResilientClient
 from inference_client.triton import TritonClient
 
 if TYPE_CHECKING:
@@ -219,7 +220,12 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
         catalog=catalog,
         deid_policies=deid_policies,
         workers=Workers(settings.ingest),
-        inference=inference or TritonClient(settings.triton.url),
+        inference=ResilientClient(
+            inference or TritonClient(settings.triton.url),
+            failures=settings.triton.breaker_failures,
+            seconds=settings.triton.breaker_seconds,
+            images=settings.triton.max_images,
+        ),
     )
 
 

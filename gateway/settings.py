@@ -107,6 +107,9 @@ class TritonSettings(_Concern):
 
     url: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC listener")
     timeout_seconds: float = Field(5.0, gt=0, description="Longest wait for one inference")
+    max_images: int = Field(256, ge=1, description="Images at the server for one model from one process; more: 503")
+    breaker_failures: int = Field(5, ge=1, description="Failed calls in a row after which a model is not asked")
+    breaker_seconds: float = Field(2.0, gt=0, le=60, description="For how long, before it is tried again")
 
 
 class AdmissionSettings(_Concern):

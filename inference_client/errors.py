@@ -1,7 +1,8 @@
 """What can go wrong between us and the model server.
 
 InferenceError
-├── ModelNotReady       not loaded, unloading, or the server is down; nothing was computed
+├── ModelNotReady       not loaded, unloading, or the server is down
+│   └── ServerUnreachable   no connection, or the server is stopping: the request reached no model
 ├── InferenceTimeout    the deadline passed
 ├── ServerBusy          the queue is full; nothing was computed
 ├── InvalidAnswer       wrong shape or dtype, not finite
@@ -16,7 +17,11 @@ class InferenceError(Exception):
 
 
 class ModelNotReady(InferenceError):
-    """Not loaded, unloading, or the server cannot be reached; nothing was computed."""
+    """Not loaded, unloading, or the server cannot be reached. Nothing came back, but it may have been computed."""
+
+
+class ServerUnreachable(ModelNotReady):
+    """The request reached no model, so nothing was computed: it may safely be sent once more."""
 
 
 class InferenceTimeout(InferenceError):

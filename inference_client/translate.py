@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference_client.errors import InferenceError, InferenceRejected, InferenceTimeout, ModelNotReady, ServerBusy
+from inference_client.errors import (
+    InferenceError,
+    InferenceRejected,
+    InferenceTimeout,
+    ModelNotReady,
+    ServerBusy,
+    ServerUnreachable,
+)
 
 if TYPE_CHECKING:
     from tritonclient.utils import InferenceServerException
@@ -18,6 +25,10 @@ _NOT_READY = (
     "is not available",  # statistics of an unloaded model: INVALID_ARGUMENT
     "is not healthy",  # the Python backend's process died: INTERNAL, and again at every call
 )
+_UNREACHED = (
+    "failed to connect",  # gRPC's own, not the server's: there is no connection to send it on
+    "server is stopping",  # refused at the door
+)
 
 
 def translate(error: InferenceServerException) -> InferenceError:
@@ -26,6 +37,8 @@ def translate(error: InferenceServerException) -> InferenceError:
     sentence = (error.message() or "").lower()
     if any(part in sentence for part in _BUSY) or code == "RESOURCE_EXHAUSTED":
         return ServerBusy(f"the model's queue is full ({code})")
+    if code == "UNAVAILABLE" and any(part in sentence for part in _UNREACHED):
+        return ServerUnreachable("the model server cannot be reached")
     if code in {"UNAVAILABLE", "NOT_FOUND", "CANCELLED"} or any(part in sentence for part in _NOT_READY):
         return ModelNotReady(f"the model or its server is not ready ({code})")
     if code == "DEADLINE_EXCEEDED":

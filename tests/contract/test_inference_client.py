@@ -27,6 +27,7 @@ from inference_client.errors import (
     ServerBusy,
 )
 from inference_client.fake import FakeClient
+from inference_client.resilience import ResilientClient
 from inference_client.triton import TritonClient
 
 MODEL = "brain_mri_resnet50"
@@ -48,20 +49,29 @@ class Subject(Protocol):
 
 class FakeSubject:
     def __init__(self) -> None:
-        self.client = FakeClient({MODEL: 4}, delay=0.005)
+        self._fake = FakeClient({MODEL: 4}, delay=0.005)
+        self.client: InferenceClient = self._fake
 
     async def unload(self) -> None:
-        self.client.state = "down"
+        self._fake.state = "down"
 
     async def load(self) -> None:
-        self.client.state = "up"
+        self._fake.state = "up"
 
     async def ask_until_busy(self) -> None:
-        self.client.state = "busy"
+        self._fake.state = "busy"
         try:
             await ask(self.client)
         finally:
-            self.client.state = "up"
+            self._fake.state = "up"
+
+
+class ResilientSubject(FakeSubject):
+    """The client around another: it has to keep the contract as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client = ResilientClient(self._fake, failures=5, seconds=2.0, images=256)
 
 
 class TritonSubject:
@@ -92,9 +102,10 @@ class TritonSubject:
             task.result()
 
 
-@pytest.fixture(params=["fake", pytest.param("triton", marks=pytest.mark.stack)])
+@pytest.fixture(params=["fake", "resilient", pytest.param("triton", marks=pytest.mark.stack)])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
-    made = FakeSubject() if request.param == "fake" else TritonSubject(request.getfixturevalue("stack"))
+    in_memory = {"fake": FakeSubject, "resilient": ResilientSubject}
+    made = in_memory[request.param]() if request.param in in_memory else TritonSubject(request.getfixturevalue("stack"))
     yield made
     await made.client.close()
 

@@ -40,6 +40,7 @@ class KServeServer(service_pb2_grpc.GRPCInferenceServiceServicer):
     delay: float = 0.0
     metadata_delay: float = 0.0
     fail: tuple[grpc.StatusCode, str] | None = None
+    fail_only: int | None = None
     answer: Callable[[Call], messages.ModelInferResponse] | None = None
     calls: list[Call] = field(default_factory=list)
     cancelled: int = 0
@@ -86,7 +87,9 @@ class KServeServer(service_pb2_grpc.GRPCInferenceServiceServicer):
             self.cancelled += 1
             await self._notify()
             raise
-        if self.fail:
+        if self.fail and self.fail_only != 0:
+            if self.fail_only is not None:
+                self.fail_only -= 1
             await context.abort(*self.fail)
         return self.answer(call) if self.answer else self.logits(call)
 

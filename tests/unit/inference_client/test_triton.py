@@ -15,6 +15,7 @@ from inference_client.errors import (
     InvalidAnswer,
     ModelNotReady,
     ServerBusy,
+    ServerUnreachable,
 )
 from inference_client.triton import TritonClient
 from tests.support.kserve import KServeServer
@@ -117,7 +118,8 @@ async def test_metadata_is_read_once_and_again_after_a_failure(client: TritonCli
         ("UNAVAILABLE", "[request id: 1] Exceeds maximum queue size", ServerBusy),
         ("UNAVAILABLE", "Request timeout expired", ServerBusy),
         ("RESOURCE_EXHAUSTED", "", ServerBusy),
-        ("UNAVAILABLE", "Server is stopping, scheduler for model has stopped", ModelNotReady),
+        ("UNAVAILABLE", "Server is stopping, scheduler for model has stopped", ServerUnreachable),
+        ("UNAVAILABLE", "failed to connect to all addresses; last error: Connection refused", ServerUnreachable),
         ("UNAVAILABLE", "Socket closed", ModelNotReady),
         ("NOT_FOUND", "Request for unknown model: 'm' has no available versions", ModelNotReady),
         ("INTERNAL", "Stub process 'm_0_0' is not healthy.", ModelNotReady),
