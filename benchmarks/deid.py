@@ -75,8 +75,9 @@ def main() -> int:
                 scores |= {peer: score_peer(folder, peer, peers, instances, key) for peer in NAMES}
                 _print_scores(scores, limit)
         for words in (words for words in OTHER_WORDS if words in choice.only):
-            others = list(corpus(choice.count, seed=choice.seed + 6, words=words))
-            print(f"\nThe same with other names, places and texts ({words}): {len(others)} instances, seed {choice.seed + 6}")
+            seed = choice.seed + 6
+            others = list(corpus(choice.count, seed=seed, words=words))
+            print(f"\nThe same with other names, places and texts ({words}): {len(others)} instances, seed {seed}")
             scores = {policy.stem: score_policy(policy, scratch, others) for policy in choice.policy}
             _print_scores(scores, limit)
         if "options" in choice.only:

@@ -89,9 +89,7 @@ def patient(seed: int, number: int, words: dict[str, Any]) -> Patient:
         other_id=f"OLD{roll.randrange(10**6, 10**7)}",
         birth_date=date(1926, 1, 1) + timedelta(days=roll.randrange(0, 92 * 365)),
         sex=roll.choice("MF"),
-        phone=_form(
-            local, "phone", roll, lambda: f"+49 {roll.randrange(200, 999)} {roll.randrange(10**6, 10**7)}"
-        ),
+        phone=_form(local, "phone", roll, lambda: f"+49 {roll.randrange(200, 999)} {roll.randrange(10**6, 10**7)}"),
         email=_form(
             local,
             "email",
