@@ -10,6 +10,9 @@
     │   ├── MethodNotAllowed       405
     │   ├── BodyTimeout            408
     │   ├── RequestInProgress      409   one with the same Idempotency-Key
+    │   ├── Conflict               409   the resource is not in a state for this
+    │   ├── PreconditionFailed     412   it was changed since the caller looked
+    │   ├── PreconditionRequired   428   the caller does not say which state it looked at
     │   ├── BodyTooLarge           413
     │   ├── HeadTooLarge           431
     │   ├── UnsupportedMediaType   415
@@ -166,6 +169,30 @@ class RequestInProgress(CallerError):
     status = 409
     slug = "request-in-progress"
     title = "The same request is running"
+
+
+class Conflict(CallerError):
+    """The resource is not in a state in which this can be done."""
+
+    status = 409
+    slug = "conflict"
+    title = "Not possible in the present state"
+
+
+class PreconditionFailed(CallerError):
+    """The resource was changed since the caller looked at it (RFC 9110 §13.1.1)."""
+
+    status = 412
+    slug = "precondition-failed"
+    title = "The resource was changed meanwhile"
+
+
+class PreconditionRequired(CallerError):
+    """A change must name the state that it is made against (RFC 6585 §3)."""
+
+    status = 428
+    slug = "precondition-required"
+    title = "If-Match is required"
 
 
 class BodyTooLarge(CallerError):
