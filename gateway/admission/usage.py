@@ -113,13 +113,13 @@ class UsageCounter:
                 place = (place[0], "", MANY)
             tally = self._tallies.setdefault(place, array("q", _EMPTY))
         tally[_REQUESTS] += 1
-        tally[_SUCCEEDED if status < 400 else _CALLER if status < 500 else _SERVER] += 1
         tally[_FRAMES] += frames
         tally[_BYTES] += bytes_in
         denial = _DENIALS.get(problem)
         if denial is not None:
             tally[denial] += 1
             return
+        tally[_SUCCEEDED if status < 400 else _CALLER if status < 500 else _SERVER] += 1
         tally[_LATENCY] += int(seconds * 1_000_000)
         tally[_BUCKETS + bisect_left(LATENCY_MS, seconds * 1000)] += 1
 

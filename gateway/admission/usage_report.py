@@ -6,7 +6,7 @@ import csv
 import io
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.admission.usage_tables import COUNTS, LATENCY_MS
 
@@ -37,13 +37,13 @@ class UsageDay:
         day: In UTC.
         tenant: Whose key; empty for the rows of all strangers.
         key_id: Its public ID.
-        requests: All that it made; the rest are parts of these.
+        requests: All that it made: those that were denied, and those that ended in one of the three ways below.
         denied_credential: Refused: no good credential.
         denied_scope: Refused: the scope is missing.
         denied_switch: Refused: an operator switched the key, its tenant, the model or everything off.
         denied_limit: Refused: a window or the concurrency limit was used up.
         succeeded: Answered with 2xx or 3xx.
-        caller_errors: Answered with 4xx, denials among them; and those whose caller left.
+        caller_errors: Answered with 4xx, or their caller left.
         server_errors: Answered with 5xx.
         frames: Images classified or given back.
         bytes_in: Bytes of bodies that were read.
@@ -98,6 +98,39 @@ class UsageDay:
                 return round(low + (high - low) * (wanted - below) / number, 1)
             below += number
         return float(LATENCY_MS[-1])
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON types, and a date."""
+        bounds = (*LATENCY_MS, None)
+        return {
+            "day": self.day,
+            "tenant": self.tenant,
+            "key_id": self.key_id,
+            "requests": self.requests,
+            "denials": {
+                "credential": self.denied_credential,
+                "scope": self.denied_scope,
+                "switch": self.denied_switch,
+                "limit": self.denied_limit,
+            },
+            "outcomes": {
+                "succeeded": self.succeeded,
+                "caller_errors": self.caller_errors,
+                "server_errors": self.server_errors,
+            },
+            "frames": self.frames,
+            "bytes_in": self.bytes_in,
+            "latency": {
+                "count": self.latency_count,
+                "mean_ms": self.latency_mean_ms,
+                **{f"p{percent}_ms": self.latency_ms(percent) for percent in _PERCENTILES},
+                "histogram": [
+                    {"up_to_ms": bound, "count": count}
+                    for bound, count in zip(bounds, self.buckets, strict=True)
+                    if count
+                ],
+            },
+        }
 
 
 def together(rows: Iterable[UsageDay]) -> UsageDay | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gateway.admission.key_tables import api_keys
 from gateway.admission.sql import reading, writing
 from gateway.admission.usage_report import UsageDay
 from gateway.admission.usage_tables import COUNTS, MEASURES, usage, usage_writers
@@ -111,6 +112,12 @@ class UsageStore:
         while page := await self.find(asked, after, _PAGE):
             yield page
             after = page[-1]
+
+    async def owners(self) -> dict[str, str]:
+        """Key ID to owner, of all keys."""
+        async with reading(self._engine) as connection:
+            rows = await connection.execute(select(api_keys.c.key_id, api_keys.c.owner))
+            return {row.key_id: row.owner for row in rows}
 
     async def remove_before(self, day: date) -> None:
         """Remove the rows of days before this one, and writers that are long gone."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway.admission.usage_tables import LATENCY_MS
 from gateway.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -58,10 +57,10 @@ class Denials(BaseModel):
 
 
 class Outcomes(BaseModel):
-    """All requests, by how they ended."""
+    """Requests that were not denied, by how they ended."""
 
     succeeded: int = Field(description="2xx and 3xx")
-    caller_errors: int = Field(description="4xx, denials included, and requests whose caller left")
+    caller_errors: int = Field(description="4xx, and requests whose caller left")
     server_errors: int = Field(description="5xx")
 
 
@@ -98,24 +97,4 @@ class UsageEntry(BaseModel):
 
 def entry(row: UsageDay) -> UsageEntry:
     """A row as it is told."""
-    bounds = (*LATENCY_MS, None)
-    buckets = (Bucket(up_to_ms=bound, count=count) for bound, count in zip(bounds, row.buckets, strict=True) if count)
-    return UsageEntry(
-        day=row.day,
-        key_id=row.key_id,
-        requests=row.requests,
-        denials=Denials(
-            credential=row.denied_credential, scope=row.denied_scope, switch=row.denied_switch, limit=row.denied_limit
-        ),
-        outcomes=Outcomes(succeeded=row.succeeded, caller_errors=row.caller_errors, server_errors=row.server_errors),
-        frames=row.frames,
-        bytes_in=row.bytes_in,
-        latency=Latency(
-            count=row.latency_count,
-            mean_ms=row.latency_mean_ms,
-            p50_ms=row.latency_ms(50),
-            p95_ms=row.latency_ms(95),
-            p99_ms=row.latency_ms(99),
-            histogram=list(buckets),
-        ),
-    )
+    return UsageEntry.model_validate(row.as_json())

@@ -15,6 +15,7 @@ from typer.main import get_command
 MODULES = {
     "keys": "gateway.cli.keys",
     "switches": "gateway.cli.switches",
+    "usage": "gateway.cli.usage",
     "audit": "gateway.cli.audit",
     "deid": "gateway.cli.deid",
     "policy": "gateway.cli.policy",

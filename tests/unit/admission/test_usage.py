@@ -96,11 +96,11 @@ def test_a_row_of_the_table_is_a_row_that_is_told() -> None:
         (499, "client-gone", {"caller_errors"}),
         (500, "internal", {"server_errors"}),
         (503, "model-unavailable", {"server_errors"}),
-        (401, "unauthenticated", {"caller_errors", "denied_credential"}),
-        (403, "forbidden", {"caller_errors", "denied_scope"}),
-        (403, "suspended", {"caller_errors", "denied_switch"}),
-        (503, "switched-off", {"server_errors", "denied_switch"}),
-        (429, "quota-exceeded", {"caller_errors", "denied_limit"}),
+        (401, "unauthenticated", {"denied_credential"}),
+        (403, "forbidden", {"denied_scope"}),
+        (403, "suspended", {"denied_switch"}),
+        (503, "switched-off", {"denied_switch"}),
+        (429, "quota-exceeded", {"denied_limit"}),
     ],
 )
 async def test_each_ending_is_counted_as_what_it_is(
