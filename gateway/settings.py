@@ -8,8 +8,10 @@ Combinations that would break a promise are refused at the start, with the line 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 MIN_SECRET_BYTES = 32
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
@@ -125,11 +128,57 @@ class AdmissionSettings(_Concern):
     idempotency_seconds: int = Field(
         86_400, ge=60, le=7 * 86_400, description="How long an answer is kept for its Idempotency-Key"
     )
+    usage_seconds: float = Field(
+        1.0, gt=0, le=60, description="How often usage is written; a killed process loses so much of it"
+    )
+    usage_days: int = Field(400, ge=1, le=3660, description="How long usage is kept")
     access_policy: Path = Field(Path("policies/access.yaml"), description="Roles, and the scope of each route")
     plans_policy: Path = Field(Path("policies/plans.yaml"), description="Windows and concurrency of each plan")
     limiter_failure: Literal["local", "closed", "open"] = Field(
         "local", description="When Redis is down: count in the process, refuse, or let all in (never in production)"
     )
+
+
+class OAuthSettings(_Concern):
+    """Tokens for clients that come with a signed assertion; none are given without a signing key."""
+
+    model_config = SettingsConfigDict(env_prefix="OAUTH_")
+
+    issuer: str = Field("", description="https:// URL of this gateway as callers know it; tokens are of and for it")
+    signing_key: SecretStr = Field(
+        SecretStr(""), description="Secret that the key of the tokens is made from; 32 bytes or more"
+    )
+    signing_key_previous: SecretStr = Field(
+        SecretStr(""), description="Another one that is good too: the one before it, or the next; see docs/admission.md"
+    )
+    token_seconds: int = Field(300, ge=60, le=3600, description="How long a token is good for")
+    ca_certificates: str = Field(
+        "", description="PEM file of CA certificates to trust for key sets, besides the public ones"
+    )
+    private_hosts: str = Field(
+        "", description="Hosts whose addresses need not be public for clients' key sets, with blanks between them"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        keys = [key.get_secret_value() for key in (self.signing_key, self.signing_key_previous)]
+        for name, key in zip(("OAUTH_SIGNING_KEY", "OAUTH_SIGNING_KEY_PREVIOUS"), keys, strict=True):
+            if key and len(key.encode()) < MIN_SECRET_BYTES:
+                raise ValueError(f"{name} needs {MIN_SECRET_BYTES} bytes or more, or none")
+        if keys[1] and (not keys[0] or keys[0] == keys[1]):
+            raise ValueError("OAUTH_SIGNING_KEY_PREVIOUS goes with another OAUTH_SIGNING_KEY")
+        if keys[0]:
+            url = urlsplit(self.issuer)
+            local = url.scheme == "http" and url.hostname in _LOOPBACK
+            if (
+                not url.hostname
+                or url.query
+                or url.fragment
+                or "@" in url.netloc
+                or not (url.scheme == "https" or local)
+            ):
+                raise ValueError("OAUTH_ISSUER must be the gateway's https:// URL when OAUTH_SIGNING_KEY is set")
+        return self
 
 
 class IngestSettings(_Concern):
@@ -183,6 +232,9 @@ class AuditSettings(_Concern):
     model_config = SettingsConfigDict(env_prefix="AUDIT_")
 
     chain_key: SecretStr = Field(SecretStr(""), description="Secret of the hash chain; 32 bytes or more")
+    chain_keys_previous: SecretStr = Field(
+        SecretStr(""), description="The chain's keys before this one, one a line, the oldest first"
+    )
     timeout_seconds: float = Field(2.0, gt=0, description="Longest wait for a record to be durable")
     queue_size: int = Field(10_000, ge=1, description="Most events that wait for the store, a process; then 503")
     signing_key: SecretStr = Field(
@@ -193,6 +245,13 @@ class AuditSettings(_Concern):
     checkpoint_file: str = Field(
         "", description="Second place of the checkpoints; empty: beside a SQLite file, and always a line in the log"
     )
+    public_keys_previous: str = Field(
+        "", description="Public keys of earlier signing keys (cordon audit public-key), with blanks between them"
+    )
+    address: Literal["clear", "hash"] = Field(
+        "clear", description="Callers' addresses on record: in clear, or as a keyed hash"
+    )
+    retention_policy: Path = Field(Path("policies/retention.yaml"), description="How long records are kept")
 
     @model_validator(mode="after")
     def _signing_key_fits(self) -> Self:
@@ -201,7 +260,23 @@ class AuditSettings(_Concern):
             raise ValueError(f"AUDIT_SIGNING_KEY needs {MIN_SECRET_BYTES} bytes or more, or none")
         if signing and signing == self.chain_key.get_secret_value():
             raise ValueError("AUDIT_SIGNING_KEY must differ from AUDIT_CHAIN_KEY")
+        earlier = [line.strip() for line in self.chain_keys_previous.get_secret_value().splitlines() if line.strip()]
+        if any(len(key.encode()) < MIN_SECRET_BYTES for key in earlier):
+            raise ValueError(f"AUDIT_CHAIN_KEYS_PREVIOUS needs keys of {MIN_SECRET_BYTES} bytes or more, one a line")
+        if any(not re.fullmatch("[0-9a-f]{64}", key) for key in self.public_keys_previous.split()):
+            raise ValueError("AUDIT_PUBLIC_KEYS_PREVIOUS needs keys of 64 hexadecimal digits")
         return self
+
+
+class ConsoleSettings(_Concern):
+    """The administrators' pages."""
+
+    model_config = SettingsConfigDict(env_prefix="CONSOLE_")
+
+    idle_seconds: int = Field(900, ge=60, le=3600, description="After so long without a request a session ends")
+    absolute_seconds: int = Field(
+        28_800, ge=300, le=43_200, description="After so long it ends in any case, and one signs in again"
+    )
 
 
 class LogSettings(_Concern):
@@ -224,10 +299,12 @@ class Settings(_Concern):
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     triton: TritonSettings = Field(default_factory=TritonSettings)
     admission: AdmissionSettings = Field(default_factory=AdmissionSettings)
+    oauth: OAuthSettings = Field(default_factory=OAuthSettings)
     ingest: IngestSettings = Field(default_factory=IngestSettings)
     deid: DeidSettings = Field(default_factory=DeidSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)
+    console: ConsoleSettings = Field(default_factory=ConsoleSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @model_validator(mode="after")
@@ -241,6 +318,8 @@ class Settings(_Concern):
         for name, secret in secrets.items():
             if len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
                 raise ValueError(f"{name} needs {MIN_SECRET_BYTES} bytes or more: set {name} or {name}_FILE")
+        if self.oauth.signing_key.get_secret_value():
+            secrets["OAUTH_SIGNING_KEY"] = self.oauth.signing_key
         values = [secret.get_secret_value() for secret in secrets.values()]
         if len(set(values)) < len(values):
             raise ValueError(f"{', '.join(secrets)} must differ from each other")

@@ -1,11 +1,17 @@
 """Step 7 of 7: the keyed hash chain. Pure functions: events in, linked records out, and the same again to check them.
 
-    body_n = canonical JSON of {seq, time, type, schema, the event's fields, prev: hash_(n-1)}
-    hash_n = HMAC-SHA256(key, body_n)                                        prev of the first record: GENESIS
+    body_n   = canonical JSON of {seq, time, type, schema, chain_key, the event's fields, prev: digest_(n-1)}
+    hash_n   = HMAC-SHA256(key, body_n)
+    digest_n = SHA-256(body_n)                                               prev of the first record: GENESIS
 
-Keyed, because whoever can write to the store could recompute an unkeyed chain after a change. The canonical form is
-that of RFC 8785 (JCS) over what we admit: whole numbers within ±(2⁵³-1), text, lists, objects; no fractions, whose
-shortest form differs between languages. What is hashed is stored byte by byte: to check it, nothing is written anew.
+Keyed, because whoever can write to the store could recompute an unkeyed chain after a change. ``prev`` is the public
+digest all the same: it stands in what is keyed, and a signed checkpoint over the last digest lets someone without the
+key follow the chain back from it. ``chain_key`` names the key, so that keys can be changed. Records of the schemas 1
+and 2 name no key, and their ``prev`` is hash_(n-1).
+
+The canonical form is that of RFC 8785 (JCS) over what we admit: whole numbers within ±(2⁵³-1), text, lists, objects; no
+fractions, whose shortest form differs between languages. What is hashed is stored byte by byte: to check it, nothing is
+written anew.
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from datetime import UTC
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -21,10 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from gateway.audit.keys import ChainKey
+
+FIRST_PUBLIC_SCHEMA = 3
+"""From this schema on ``prev`` is the digest of the record before, and the key is named."""
 GENESIS = "0" * 64
 """``prev`` of the first record."""
 MAX_INTEGER = 2**53 - 1  # RFC 8785 §3.2.2.3: beyond it, JavaScript's numbers lose digits
-CHAIN_FIELDS = frozenset({"seq", "time", "type", "schema", "prev"})
+CHAIN_FIELDS = frozenset({"seq", "time", "type", "schema", "prev", "chain_key"})
 """What the chain adds to an event's fields; no event has a field of such a name."""
 
 
@@ -34,13 +45,14 @@ class NotCanonical(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The chain's end: how many records it has, and the hash of the last."""
+    """The chain's end: how many records it has, the hash of the last and its public digest."""
 
     seq: int
     hash: str
+    digest: str = ""
 
 
-EMPTY = Head(0, GENESIS)
+EMPTY = Head(0, GENESIS, GENESIS)
 """The head of a chain without records."""
 
 
@@ -51,7 +63,7 @@ class Record:
     Attributes:
         seq: 1, 2, 3, ... without gaps.
         body: Canonical JSON of everything the record says; what is hashed.
-        prev: Hash of the record before it, hex.
+        prev: Digest of the record before it, hex.
         hash: HMAC-SHA256 of ``body``, hex.
         fields: ``body``, read.
     """
@@ -65,7 +77,7 @@ class Record:
     @property
     def head(self) -> Head:
         """The chain's end, when this record is the last."""
-        return Head(self.seq, self.hash)
+        return Head(self.seq, self.hash, public_digest(self.body.encode()))
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
@@ -107,16 +119,21 @@ def time_text(time: datetime) -> str:
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
+def public_digest(body: bytes) -> str:
+    """SHA-256, hex: what the next record names, and what checkpoints sign."""
+    return sha256(body).hexdigest()
+
+
 def digest(key: bytes, body: bytes) -> str:
     """HMAC-SHA256 (RFC 2104), hex."""
     return hmac.digest(key, body, "sha256").hex()
 
 
-def link(key: bytes, fields: Mapping[str, Any], head: Head, time: datetime) -> Record:
+def link(key: ChainKey, fields: Mapping[str, Any], head: Head, time: datetime) -> Record:
     """The record that follows ``head``.
 
     Args:
-        key: The chain's secret.
+        key: The chain's key.
         fields: As ``events.fields_of`` gives them.
         head: The chain's end so far.
         time: Now, by the server's clock.
@@ -124,6 +141,6 @@ def link(key: bytes, fields: Mapping[str, Any], head: Head, time: datetime) -> R
     Raises:
         NotCanonical: See ``canonical``.
     """
-    whole = {**fields, "seq": head.seq + 1, "time": time_text(time), "prev": head.hash}
+    whole = {**fields, "seq": head.seq + 1, "time": time_text(time), "prev": head.digest, "chain_key": key.id}
     body = canonical(whole)
-    return Record(head.seq + 1, body.decode(), head.hash, digest(key, body), whole)
+    return Record(head.seq + 1, body.decode(), head.digest, digest(key.secret, body), whole)

@@ -1,119 +1,91 @@
-"""Step 7 of 7: signed statements of how long the log was. Pure: what is signed, by which key, and whether it holds.
+"""Step 7 of 7: signed statements of how long the log was, and of what was given up.
 
 A chain alone cannot tell that its last records were cut off. A checkpoint says "there were ``size`` records, the last
-with the hash ``head``"; kept in a second place, it outlives the cut. Ed25519 (RFC 8032), so that whoever has the public
-key can check one and cannot make one.
+with the hash ``head``"; kept in a second place, it outlives the cut. A truncation says the same of the records that the
+retention policy let go: the chain goes on from there.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-from gateway.audit.chain import Head, NotCanonical, canonical, time_text
+from gateway.audit.chain import Head, time_text
+from gateway.audit.statements import Signer, Statement, TrustedKeys, holds, key_id_of, signed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
-    from gateway.settings import AuditSettings
-
-_TYPE = "cordon.audit.checkpoint"
-_SCHEMA = 1
-_INFO = b"cordon audit checkpoint ed25519"
+__all__ = ["Checkpoint", "Signer", "Truncation", "TrustedKeys", "checkpoint", "holds", "key_id_of", "truncation"]
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A statement and its signature.
+class Checkpoint(Statement):
+    """How long the log was.
 
     Attributes:
-        size: Records in the log.
+        size: Records in the log, those that were given up included.
         head: Hash of the last of them, hex.
         time: When it was signed, UTC.
-        key_id: First 16 hex digits of the public key's SHA-256.
-        signature: Ed25519, hex, of the canonical JSON of all the above.
+        key_id: See ``Statement``.
+        signature: See ``Statement``.
+        digest: SHA-256 of the last record's body, hex, which anyone can compute: it names the record before it by the
+            same digest, and so on, so that who has no key of the chain can hold an export against the statement. Empty
+            in statements of schema 1, which have none.
     """
+
+    type_name: ClassVar[str] = "cordon.audit.checkpoint"
 
     size: int
     head: str
     time: str
     key_id: str
     signature: str
+    digest: str = ""
 
-    def statement(self) -> bytes:
-        """What is signed.
+    @property
+    def schema(self) -> int:
+        """1 has no digest."""
+        return 2 if self.digest else 1
 
-        Raises:
-            NotCanonical: A member is of a type that cannot be.
-        """
-        said: dict[str, Any] = asdict(self) | {"type": _TYPE, "schema": _SCHEMA}
-        del said["signature"]
-        return canonical(said)
-
-    def line(self) -> bytes:
-        """As one line of a checkpoint file."""
-        return canonical(asdict(self) | {"type": _TYPE, "schema": _SCHEMA}) + b"\n"
-
-    @classmethod
-    def parse(cls, said: Mapping[str, Any]) -> Checkpoint:
-        """From a line that was read.
-
-        Raises:
-            ValueError: It is not a checkpoint of a schema known here.
-        """
-        names = cls.__dataclass_fields__
-        if said.get("type") != _TYPE or said.get("schema") != _SCHEMA or set(said) != {*names, "type", "schema"}:
-            raise ValueError("not a checkpoint")
-        if type(said["size"]) is not int or any(type(said[name]) is not str for name in names if name != "size"):
-            raise ValueError("not a checkpoint")
-        return cls(**{name: said[name] for name in names})
+    def members(self) -> dict[str, Any]:
+        """See ``Statement``."""
+        said = Statement.members(self)
+        if not self.digest:
+            del said["digest"]
+        return said
 
 
-class Signer:
-    """Holds the private key, and makes checkpoints.
+@dataclass(frozen=True, slots=True)
+class Truncation(Statement):
+    """What was given up: the records up to ``size``.
 
-    Args:
-        secret: 32 bytes or more; the key is derived from it (HKDF, RFC 5869).
+    Attributes:
+        size: Number of the last of them.
+        head: Its hash, hex.
+        digest: SHA-256 of its body, hex; what the first record that is left names as the one before it.
+        time: When it was signed, UTC.
+        before: The time before which all of them were made, UTC.
+        key_id: See ``Statement``.
+        signature: See ``Statement``.
     """
 
-    def __init__(self, secret: bytes) -> None:
-        seed = HKDF(SHA256(), length=32, salt=None, info=_INFO).derive(secret)
-        self._key = Ed25519PrivateKey.from_private_bytes(seed)
-        self.public = self._key.public_key().public_bytes_raw()
-        self.key_id = key_id_of(self.public)
+    type_name: ClassVar[str] = "cordon.audit.truncation"
 
-    @classmethod
-    def of(cls, settings: AuditSettings) -> Signer:
-        """With the signing key that is set, or else one derived from the chain's key."""
-        secret = settings.signing_key.get_secret_value() or settings.chain_key.get_secret_value()
-        return cls(secret.encode())
-
-    def sign(self, head: Head, time: datetime) -> Checkpoint:
-        """The checkpoint of a log that ends with ``head``."""
-        unsigned = Checkpoint(head.seq, head.hash, time_text(time), self.key_id, "")
-        signature = self._key.sign(unsigned.statement()).hex()
-        return Checkpoint(unsigned.size, unsigned.head, unsigned.time, unsigned.key_id, signature)
+    size: int
+    head: str
+    digest: str
+    time: str
+    before: str
+    key_id: str
+    signature: str
 
 
-def key_id_of(public: bytes) -> str:
-    """The name of a public key."""
-    return sha256(public).hexdigest()[:16]
+def checkpoint(signer: Signer, head: Head, time: datetime) -> Checkpoint:
+    """The checkpoint of a log that ends with ``head``."""
+    return signed(signer, Checkpoint(head.seq, head.hash, time_text(time), "", "", head.digest))
 
 
-def holds(checkpoint: Checkpoint, public: bytes) -> bool:
-    """Whether the holder of this key's private half said so, to the letter."""
-    if checkpoint.key_id != key_id_of(public):
-        return False
-    try:
-        signature = bytes.fromhex(checkpoint.signature)
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, checkpoint.statement())
-    except (InvalidSignature, NotCanonical, ValueError, TypeError):
-        return False
-    return signature.hex() == checkpoint.signature  # else a changed letter case, or blanks, would pass
+def truncation(signer: Signer, last: Head, before: datetime, time: datetime) -> Truncation:
+    """The statement that the records up to ``last``, all made before ``before``, were given up."""
+    return signed(signer, Truncation(last.seq, last.hash, last.digest, time_text(time), time_text(before), "", ""))

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from gateway.audit.checkpoints import Checkpoint, Signer
+from gateway.audit.chain import Head, public_digest
+from gateway.audit.checkpoints import Checkpoint, Truncation, TrustedKeys
+from gateway.audit.keys import KeyRing
 from gateway.audit.sealer import checkpoint_path
 from gateway.audit.store import AuditStore
-from gateway.audit.tables import audit, audit_checkpoints
+from gateway.audit.tables import audit, audit_checkpoints, audit_truncations
 from gateway.audit.verify import COLUMNS, Verification
-from gateway.errors import AuditUnavailable
+from gateway.errors import AuditUnavailable, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from sqlalchemy import URL, Column, Row
+    from sqlalchemy import URL, Column, Row, Table
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from gateway.audit.chain import Record
@@ -46,8 +48,8 @@ class AuditReader:
     def __init__(self, engine: AsyncEngine, settings: AuditSettings) -> None:
         self._engine = engine
         self._settings = settings
-        self._key = settings.chain_key.get_secret_value().encode()
-        self._store = AuditStore(engine, self._key)
+        self._keys = KeyRing.of(settings)
+        self._store = AuditStore(engine, self._keys)
 
     async def check(self) -> None:
         """See that the log is there and can be read."""
@@ -70,46 +72,44 @@ class AuditReader:
                 return
             after_seq = records[-1].seq
 
-    async def verify(self, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Report:
+    async def verify(
+        self,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+        *,
+        after: int = 0,
+        most: int | None = None,
+        page: int = _PAGE,
+    ) -> Report:
         """Verify the log as it is now; what is added meanwhile is left out.
 
         Args:
             progress: Told, after each page, up to which number of how many it has come.
+            after: Begin after this record, which is taken for good; 0 from the beginning.
+            most: Most records to read; None up to the end.
+            page: Rows read at once.
+
+        Raises:
+            NotFound: There is no record of the number ``after``.
         """
         async with self._errors_named(), self._engine.connect() as connection:
-            # Checkpoints before the log's end: records are committed first, so none of these can be ahead of it.
+            # Statements before the log's end: records are committed first, so none of these can be ahead of it.
             elsewhere = await asyncio.to_thread(_lines, checkpoint_path(self._engine.url, self._settings))
-            stored = [page async for page in _pages(connection, audit_checkpoints.c.size, audit_checkpoints.c, None)]
+            unreadable: list[int] = []
             verification = Verification(
-                self._key,
-                Signer.of(self._settings).public,
-                stored=[Checkpoint(*row) for page in stored if not isinstance(page, int) for row in page],
+                self._keys,
+                TrustedKeys.of(self._settings),
+                stored=[Checkpoint(*row) async for row in _rows(connection, audit_checkpoints, unreadable)],
+                truncations=[Truncation(*row) async for row in _rows(connection, audit_truncations, unreadable)],
                 elsewhere=elsewhere,
                 checkpoint_every=self._settings.checkpoint_every,
+                after=await _head_at(connection, after) if after else None,
             )
-            for size in stored:
-                if isinstance(size, int):
-                    verification.unreadable_checkpoint(size)
-            await self._walk(connection, verification, progress)
-        return verification.finish()
-
-    async def _walk(
-        self, connection: AsyncConnection, verification: Verification, progress: Callable[[int, int], None]
-    ) -> None:
-        last = (await connection.execute(select(func.max(audit.c.seq)))).scalar_one() or 0
-        columns = [audit.c[name] for name in COLUMNS]
-        try:
-            async for page in _pages(connection, audit.c.seq, columns, last):
-                if isinstance(page, int):
-                    verification.unreadable(page)
-                else:
-                    for row in page:
-                        verification.add(row)
-                progress(verification.report.last, last)
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlite_errorname", "") not in _DAMAGED:
-                raise
-            verification.broken_off()
+            for size in unreadable:
+                verification.unreadable_checkpoint(size)
+            last = (await connection.execute(select(func.max(audit.c.seq)))).scalar_one() or 0
+            until = last if most is None else min(last, max(after, verification.report.given_up) + most)
+            await _walk(connection, verification, after or None, until=until, page=page, progress=progress)
+        return verification.finish(whole=until == last)
 
     @asynccontextmanager
     async def _errors_named(self) -> AsyncIterator[None]:
@@ -122,15 +122,61 @@ class AuditReader:
             raise AuditUnavailable(f"The audit store cannot be read ({type(error).__name__})") from None
 
 
+async def _walk(
+    connection: AsyncConnection,
+    verification: Verification,
+    after: int | None,
+    *,
+    until: int,
+    page: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    columns = [audit.c[name] for name in COLUMNS]
+    try:
+        async for rows in _pages(connection, audit.c.seq, columns, after=after, last=until, most=page):
+            if isinstance(rows, int):
+                verification.unreadable(rows)
+            else:
+                verification.add_all(rows)
+            progress(verification.report.last, until)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlite_errorname", "") not in _DAMAGED:
+            raise
+        verification.broken_off()
+
+
+async def _head_at(connection: AsyncConnection, seq: int) -> Head:
+    query = select(audit.c.hash, audit.c.body).where(audit.c.seq == seq)
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        raise NotFound("There is no record of this number")
+    return Head(seq, row.hash, public_digest(row.body.encode()))
+
+
+async def _rows(connection: AsyncConnection, table: Table, unreadable: list[int]) -> AsyncIterator[tuple[Any, ...]]:
+    """All rows of a table of statements; the sizes of those that cannot be read are added to a list."""
+    async for page in _pages(connection, table.c.size, table.c):
+        if isinstance(page, int):
+            unreadable.append(page)
+            continue
+        for row in page:
+            yield tuple(row)
+
+
 async def _pages(
-    connection: AsyncConnection, number: Column[int], columns: Iterable[Column[Any]], last: int | None
+    connection: AsyncConnection,
+    number: Column[int],
+    columns: Iterable[Column[Any]],
+    *,
+    after: int | None = None,
+    last: int | None = None,
+    most: int = _PAGE,
 ) -> AsyncIterator[Sequence[Row[*tuple[Any, ...]]] | int]:
     """Rows in the order of ``number``, page by page; in place of a row that the database cannot read, its number.
 
     SQLite keeps text that is not UTF-8 if someone writes it, and refuses to read it: the page shrinks to that row.
     """
-    after: int | None = None
-    size = _PAGE
+    size = most
     while True:
         rest = [] if after is None else [number > after]
         rest += [] if last is None else [number <= last]
@@ -149,7 +195,7 @@ async def _pages(
             after = page[-1][0]
         if len(page) < size:
             return
-        size = min(2 * size, _PAGE)
+        size = min(2 * size, most)
 
 
 def _missing(url: URL) -> bool:

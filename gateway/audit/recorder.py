@@ -21,10 +21,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from gateway.audit.chain import EMPTY
-from gateway.audit.events import fields_of
+from gateway.audit.events import SYSTEM, ChainKeyChanged, fields_of
+from gateway.audit.keys import KeyRing
 from gateway.audit.sealer import Sealer
 from gateway.audit.store import AuditStore, patience
 from gateway.errors import AuditUnavailable
@@ -73,7 +74,9 @@ class Recorder:
     """
 
     def __init__(self, engine: AsyncEngine, settings: AuditSettings) -> None:
-        self._store = AuditStore(engine, settings.chain_key.get_secret_value().encode())
+        self._keys = KeyRing.of(settings)
+        self._hashes_addresses = settings.address == "hash"
+        self._store = AuditStore(engine, self._keys)
         self._sealer = Sealer(engine, settings)
         self._timeout = settings.timeout_seconds
         self._room = settings.queue_size
@@ -97,6 +100,7 @@ class Recorder:
         self._sealer.start()
         try:
             await self.ping()
+            await self._say_key_changed()
         except BaseException:
             await self.close()
             raise
@@ -108,7 +112,10 @@ class Recorder:
             AuditUnavailable: It could not be, in time. See the module for what that means for the event.
             UnfitEvent: It must not be: a defect of the code that made it.
         """
-        await self._wait_for(fields_of(event))
+        fields = fields_of(event)
+        if self._hashes_addresses and fields.get("address"):
+            fields["address"] = self._keys.pseudonym_of_address(fields["address"])
+        await self._wait_for(fields)
 
     async def ping(self) -> None:
         """Go the whole way of an event, through the queue and the store's write lock, and put nothing on record.
@@ -130,6 +137,14 @@ class Recorder:
         self._fail_the_rest()
         await self._sealer.close()
         await self._store.close()
+
+    async def _say_key_changed(self) -> None:
+        try:
+            before = await self._store.last_key()
+        except (SQLAlchemyError, OSError):
+            raise _unavailable() from None
+        if before is not None and before != self._keys.current.id:
+            await self.record(ChainKeyChanged("", SYSTEM, "", previous=before, current=self._keys.current.id))
 
     async def _wait_for(self, fields: Mapping[str, Any] | None) -> None:
         if not self._open:

@@ -19,7 +19,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from gateway.audit.chain import EMPTY, Head
-from gateway.audit.checkpoints import Checkpoint, Signer
+from gateway.audit.checkpoints import Checkpoint, Signer, checkpoint
 from gateway.audit.store import patience
 from gateway.audit.tables import audit_checkpoints
 
@@ -93,31 +93,31 @@ class Sealer:
     def _sign(self, head: Head) -> None:
         # Once: if it has to be put down again, it is the same to the letter in both places.
         if head.seq not in self._due:
-            self._due[head.seq] = self._signer.sign(head, datetime.now(UTC))
+            self._due[head.seq] = checkpoint(self._signer, head, datetime.now(UTC))
 
     async def _seal(self) -> None:
         if self._head.seq != self._sealed:
             self._sign(self._head)
-        for checkpoint in list(self._due.values()):
+        for due in list(self._due.values()):
             try:
                 async with asyncio.timeout(self._patience):
-                    await self._put(checkpoint)
+                    await self._put(due)
             except Exception as error:  # noqa: BLE001 - it stays due; the records themselves are safe
                 failed = type(error).__name__  # its text may hold a path or the database's URL
             else:
-                del self._due[checkpoint.size]
-                self._sealed = checkpoint.size
+                del self._due[due.size]
+                self._sealed = due.size
                 continue
-            log.error("audit.checkpoint_failed", size=checkpoint.size, error=failed)
+            log.error("audit.checkpoint_failed", size=due.size, error=failed)
             return
 
-    async def _put(self, checkpoint: Checkpoint) -> None:
+    async def _put(self, due: Checkpoint) -> None:
         with suppress(IntegrityError):  # one of this size is there: of a tail that was cut and grew again
             async with self._engine.begin() as connection:
-                await connection.execute(insert(audit_checkpoints).values(asdict(checkpoint)))
+                await connection.execute(insert(audit_checkpoints).values(asdict(due)))
         if self._file is not None:
-            await asyncio.to_thread(append_line, self._file, checkpoint.line())
-        log.info("audit.checkpoint", **asdict(checkpoint))
+            await asyncio.to_thread(append_line, self._file, due.line())
+        log.info("audit.checkpoint", **asdict(due))
 
 
 def checkpoint_path(url: URL, settings: AuditSettings) -> Path | None:

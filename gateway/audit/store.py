@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import insert, select, text
 
-from gateway.audit.chain import EMPTY, Head, Record, link
+from gateway.audit.chain import EMPTY, Head, Record, link, public_digest
 from gateway.audit.events import fields_of
 from gateway.audit.search import Page, matching
 from gateway.audit.tables import audit, row_of
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from gateway.audit.events import AuditEvent
+    from gateway.audit.keys import ChainKey, KeyRing
     from gateway.audit.search import Filters
 
 _ADVISORY_LOCK = 0x6175646974  # "audit"; any number that nothing else in the database locks
@@ -38,7 +39,7 @@ _TAKE_LOCK = {
         f" pg_advisory_xact_lock({_ADVISORY_LOCK})"
     ),
 }
-_HEAD = select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)
+_HEAD = select(audit.c.seq, audit.c.hash, audit.c.body).order_by(audit.c.seq.desc()).limit(1)
 _RECORD = select(audit.c.seq, audit.c.body, audit.c.prev, audit.c.hash)
 
 
@@ -51,6 +52,10 @@ def patience(engine: AsyncEngine, seconds: float) -> float | None:
     return None if engine.dialect.name == "sqlite" else seconds
 
 
+class UnknownChainKey(RuntimeError):
+    """The log's last record was made with a key that this process does not have: it must not append after it."""
+
+
 class AuditStore:
     """The table of records.
 
@@ -59,15 +64,15 @@ class AuditStore:
 
     Args:
         engine: Of ``gateway.database``; whoever made it closes it.
-        key: The chain's secret.
+        keys: The chain's.
         now: The clock, in UTC.
     """
 
     def __init__(
-        self, engine: AsyncEngine, key: bytes, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, engine: AsyncEngine, keys: KeyRing, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self._engine = engine
-        self._key = key
+        self._keys = keys
         self._now = now
         self._turn = asyncio.Lock()
         self._connection: AsyncConnection | None = None
@@ -94,11 +99,27 @@ class AuditStore:
             connection = self._connection = self._connection or await self._engine.connect()
             try:
                 await connection.execute(_TAKE_LOCK[self._engine.dialect.name])
-                yield Tail(connection, await _head(connection), self._key, self._now)
+                yield Tail(connection, await self._end(connection), self._keys.current, self._now)
                 await connection.commit()
             except BaseException:
                 await self._drop()
                 raise
+
+    async def _end(self, connection: AsyncConnection) -> Head:
+        """The chain's end, of a chain that this process has the key to go on with."""
+        row = (await connection.execute(_HEAD)).one_or_none()
+        if row is None:
+            return EMPTY
+        named = chain_key_of(row.body)
+        if named and named not in self._keys.order:
+            raise UnknownChainKey("the log was written with a key that is not set here")
+        return Head(row.seq, row.hash, public_digest(row.body.encode()))
+
+    async def last_key(self) -> str | None:
+        """ID of the key that the last record was made with; empty for one that names none, None without a record."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(_HEAD)).one_or_none()
+        return chain_key_of(row.body) if row else None
 
     async def head(self) -> Head:
         """The chain's end."""
@@ -147,7 +168,7 @@ class Tail:
 
     _connection: AsyncConnection
     head: Head
-    _key: bytes
+    _key: ChainKey
     _now: Callable[[], datetime]
 
     def link(self, events: Sequence[Mapping[str, Any]]) -> list[Record]:
@@ -172,7 +193,17 @@ class Tail:
 
 async def _head(connection: AsyncConnection) -> Head:
     row = (await connection.execute(_HEAD)).one_or_none()
-    return Head(row.seq, row.hash) if row else EMPTY
+    return Head(row.seq, row.hash, public_digest(row.body.encode())) if row else EMPTY
+
+
+def chain_key_of(body: str) -> str:
+    """ID of the key that a record says it was made with; empty where it names none."""
+    try:
+        said = orjson.loads(body)
+    except ValueError:
+        return ""
+    named = said.get("chain_key", "") if isinstance(said, dict) else ""
+    return named if isinstance(named, str) else ""
 
 
 def _record(row: Row[int, str, str, str]) -> Record:

@@ -1,4 +1,4 @@
-"""Step 7 of 7: the two tables of the log. ``migrations/versions/0002_audit.py`` makes them; a test holds both equal.
+"""Step 7 of 7: the tables of the log. ``migrations/versions`` makes them; a test holds both equal.
 
 ``body`` is the record. The other columns repeat parts of it, for search; verification holds them against it.
 """
@@ -61,8 +61,22 @@ audit_checkpoints = Table(
     Column("time", String(27), nullable=False),
     Column("key_id", String(16), nullable=False),
     Column("signature", String(128), nullable=False),
+    Column("digest", String(64), nullable=False, server_default=""),
 )
 """One row a signed statement that the log had ``size`` records, the last with the hash ``head``."""
+
+audit_truncations = Table(
+    "audit_truncations",
+    metadata,
+    Column("size", _SEQ, primary_key=True, autoincrement=False),
+    Column("head", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("time", String(27), nullable=False),
+    Column("before", String(27), nullable=False),
+    Column("key_id", String(16), nullable=False),
+    Column("signature", String(128), nullable=False),
+)
+"""One row a signed statement that the records up to ``size`` were given up. Triggers let no other record be deleted."""
 
 
 def row_of(record: Record) -> dict[str, Any]:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from gateway.audit.tables import audit, audit_checkpoints
 from gateway.errors import AuditUnavailable
-from tests.support.audit import engine_of, finished, recording, request_ids, verified
+from tests.support.audit import emptied, engine_of, finished, recording, request_ids, verified
 from tests.support.postgres import postgres_url
 
 if TYPE_CHECKING:
@@ -33,9 +32,7 @@ def postgres() -> Iterator[str]:
 async def direct(postgres: str) -> AsyncIterator[str]:
     yield postgres
     engine = engine_of(postgres)
-    async with engine.begin() as connection:
-        await connection.execute(audit.delete())
-        await connection.execute(audit_checkpoints.delete())
+    await emptied(engine)
     await engine.dispose()
 
 

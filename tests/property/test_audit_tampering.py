@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.audit.chain import Head
-from gateway.audit.checkpoints import Signer
+from gateway.audit.checkpoints import Signer, checkpoint
 from gateway.audit.verify import COLUMNS
 from gateway.errors import AuditUnavailable
 from tests.support.audit import CHAIN_KEY, finished, recording, sqlite_url, tamper, verified
@@ -114,12 +114,12 @@ def test_any_removed_records_are_found(log: Log, seqs: set[int]) -> None:
     left = set(range(1, RECORDS + 1)) - seqs
     cut = max(left, default=0) < RECORDS
     gap = any(seq < max(left, default=0) for seq in seqs)
-    assert report.verdicts["tail"].good is not cut
+    assert report.verdicts["completeness"].good is not cut
     assert report.verdicts["order"].good is not gap
     if gap:
         assert report.verdicts["order"].first_bad == min(seqs)
     else:
-        assert report.verdicts["tail"].first_bad == min(seqs)
+        assert report.verdicts["completeness"].first_bad == min(seqs)
 
 
 @ATTACKS
@@ -148,7 +148,7 @@ def test_removing_and_renumbering_is_found(log: Log) -> None:
     report = log.attacked("DELETE FROM audit WHERE seq = 3", "UPDATE audit SET seq = seq - 1 WHERE seq > 3")
 
     assert report.verdicts["order"].first_bad == 3
-    assert not report.verdicts["tail"].good
+    assert not report.verdicts["completeness"].good
 
 
 def test_a_record_of_another_key_is_found(log: Log) -> None:
@@ -158,20 +158,20 @@ def test_a_record_of_another_key_is_found(log: Log) -> None:
 
 
 def test_an_emptied_log_is_found_by_its_checkpoint(log: Log) -> None:
-    assert log.attacked("DELETE FROM audit").verdicts["tail"].first_bad == 1
+    assert log.attacked("DELETE FROM audit").verdicts["completeness"].first_bad == 1
 
 
 def test_a_cut_with_the_tables_checkpoint_removed_is_found_by_the_second_place(log: Log) -> None:
     report = log.attacked("DELETE FROM audit WHERE seq > 5", "DELETE FROM audit_checkpoints")
 
-    assert report.verdicts["tail"].first_bad == 6
+    assert report.verdicts["completeness"].first_bad == 6
     assert not report.verdicts["checkpoints"].good
 
 
 def test_a_cut_with_the_second_place_removed_is_found_by_the_table(log: Log) -> None:
     report = log.attacked("DELETE FROM audit WHERE seq > 5", second_place=b"")
 
-    assert report.verdicts["tail"].first_bad == 6
+    assert report.verdicts["completeness"].first_bad == 6
 
 
 def test_a_long_log_without_any_checkpoint_is_suspect(log: Log) -> None:
@@ -207,11 +207,11 @@ def test_a_line_that_a_crash_cut_short_is_no_fault(log: Log) -> None:
 
 
 def test_a_checkpoint_by_another_key_counts_for_nothing(log: Log) -> None:
-    forged = Signer(b"another secret, 32 bytes or more").sign(Head(RECORDS, "00" * 32), datetime.now(UTC))
+    forged = checkpoint(Signer(b"another secret, 32 bytes or more"), Head(RECORDS, "00" * 32), datetime.now(UTC))
     report = log.attacked(second_place=forged.line())
 
     assert report.verdicts["checkpoints"].first_bad == RECORDS
-    assert report.verdicts["tail"].good
+    assert report.verdicts["completeness"].good
 
 
 def test_a_rewritten_tail_is_found_even_by_whoever_has_the_chains_key(log: Log) -> None:
@@ -232,7 +232,7 @@ def test_a_rewritten_tail_is_found_even_by_whoever_has_the_chains_key(log: Log) 
 
     assert report.verdicts["integrity"].good
     assert report.verdicts["order"].good
-    assert report.verdicts["tail"].first_bad == RECORDS
+    assert report.verdicts["completeness"].first_bad == RECORDS
     assert CHAIN_KEY not in repr(report)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import asynccontextmanager, closing
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
 from gateway.audit.events import RequestFinished
+from gateway.audit.keys import ChainKey, KeyRing
 from gateway.audit.reader import AuditReader
 from gateway.audit.recorder import Recorder
 from gateway.database import create_engine
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from gateway.audit.verify import Report
 
 CHAIN_KEY = "a chain key for tests, 32 bytes or more"
+RING = KeyRing([ChainKey.of(CHAIN_KEY.encode())])
 
 
 def audit_settings(**changes: Any) -> AuditSettings:
@@ -102,8 +105,34 @@ async def recorded(url: str) -> list[dict[str, Any]]:
         await engine.dispose()
 
 
+TABLES = ("audit", "audit_checkpoints", "audit_truncations")
+
+
+@asynccontextmanager
+async def unguarded(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction in which the log can be changed, as its owner can who takes the triggers away."""
+    sqlite = engine.dialect.name == "sqlite"
+    async with engine.begin() as connection:
+        for table, what in product(TABLES, ("update", "delete")):
+            away = f"DROP TRIGGER IF EXISTS {table}_no_{what}"
+            await connection.exec_driver_sql(away if sqlite else f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        yield connection
+        for table in () if sqlite else TABLES:
+            await connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+
+async def emptied(engine: AsyncEngine) -> None:
+    """Take all that the log holds."""
+    async with unguarded(engine) as connection:
+        for table in TABLES:
+            await connection.exec_driver_sql(f"DELETE FROM {table}")
+
+
 def tamper(database: Path, *statements: str) -> None:
-    """Change the file behind everyone's back."""
+    """Change the file behind everyone's back, as whoever has the file can: the triggers go first."""
     with closing(sqlite3.connect(database)) as connection, connection:
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'audit'").fetchone():
+            for table, what in product(TABLES, ("update", "delete")):
+                connection.execute(f"DROP TRIGGER IF EXISTS {table}_no_{what}")
         for statement in statements:
             connection.execute(statement)

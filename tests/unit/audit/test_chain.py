@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.audit.chain import EMPTY, GENESIS, NotCanonical, canonical, digest, link, time_text
+from gateway.audit.keys import ChainKey
 
-KEY = b"k" * 32
+KEY = ChainKey.of(b"k" * 32)
 NOON = datetime(2026, 1, 2, 12, 0, 0, 7, tzinfo=UTC)
 
 _text = st.text(alphabet=st.characters(exclude_categories=("Cs",)))
@@ -63,11 +64,15 @@ def test_a_record_is_an_hmac_over_its_canonical_body() -> None:
     record = link(KEY, {"type": "key.revoked", "schema": 1, "key": "key_ü"}, EMPTY, NOON)
 
     body = (
-        '{"key":"key_ü","prev":"' + "0" * 64 + '","schema":1,"seq":1,"time":"2026-01-02T12:00:00.000007Z",'
+        '{"chain_key":"'
+        + KEY.id
+        + '","key":"key_ü","prev":"'
+        + "0" * 64
+        + '","schema":1,"seq":1,"time":"2026-01-02T12:00:00.000007Z",'
         '"type":"key.revoked"}'
     )
     assert record.body == body
-    assert record.hash == hmac.new(KEY, body.encode(), hashlib.sha256).hexdigest()
+    assert record.hash == hmac.new(KEY.secret, body.encode(), hashlib.sha256).hexdigest()
     assert record.prev == GENESIS
 
 
@@ -81,7 +86,7 @@ def test_each_record_names_the_one_before() -> None:
     first = link(KEY, {"a": 1}, EMPTY, NOON)
     second = link(KEY, {"a": 1}, first.head, NOON)
 
-    assert (second.seq, second.prev) == (2, first.hash)
+    assert (second.seq, second.prev) == (2, hashlib.sha256(first.body.encode()).hexdigest())
     assert second.hash != first.hash
 
 

@@ -10,12 +10,12 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from gateway.audit.chain import Head
-from gateway.audit.checkpoints import Checkpoint, Signer, holds
+from gateway.audit.checkpoints import Checkpoint, Signer, checkpoint, holds
 from gateway.settings import AuditSettings
 from tests.support.audit import CHAIN_KEY, audit_settings
 
 SIGNER = Signer(b"s" * 32)
-CHECKPOINT = SIGNER.sign(Head(7, "ab" * 32), datetime(2026, 1, 2, tzinfo=UTC))
+CHECKPOINT = checkpoint(SIGNER, Head(7, "ab" * 32, "cd" * 32), datetime(2026, 1, 2, tzinfo=UTC))
 
 
 def test_a_signature_holds() -> None:
@@ -35,6 +35,8 @@ def test_a_signature_holds() -> None:
         {"signature": "not hex"},
         {"size": "7"},
         {"head": None},
+        {"digest": "ce" * 32},
+        {"digest": ""},
         {"head": b"x"},
     ],
     ids=str,
@@ -51,10 +53,20 @@ def test_a_line_gives_back_the_checkpoint() -> None:
     assert Checkpoint.parse(orjson.loads(CHECKPOINT.line())) == CHECKPOINT
 
 
-@pytest.mark.parametrize("change", [{"type": "other"}, {"schema": 2}, {"more": 1}, {"size": "7"}, {"head": 7}])
+@pytest.mark.parametrize(
+    "change", [{"type": "other"}, {"schema": 1}, {"schema": 3}, {"digest": ""}, {"more": 1}, {"size": "7"}, {"head": 7}]
+)
 def test_a_line_of_another_form_is_not_one(change: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="not a checkpoint"):
+    with pytest.raises(ValueError, match=r"not a cordon\.audit\.checkpoint"):
         Checkpoint.parse(orjson.loads(CHECKPOINT.line()) | change)
+
+
+def test_a_checkpoint_of_the_first_schema_has_no_digest() -> None:
+    first = checkpoint(SIGNER, Head(7, "ab" * 32), datetime(2026, 1, 2, tzinfo=UTC))
+
+    assert "digest" not in orjson.loads(first.line())
+    assert Checkpoint.parse(orjson.loads(first.line())) == first
+    assert holds(first, SIGNER.public)
 
 
 def test_the_signing_key_is_derived_unless_set() -> None:

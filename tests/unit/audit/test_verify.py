@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from gateway.audit.chain import EMPTY, Record, link
-from gateway.audit.checkpoints import Signer
+import orjson
+
+from gateway.audit.chain import EMPTY, Head, Record, canonical, digest, link, time_text
+from gateway.audit.checkpoints import Signer, TrustedKeys, checkpoint
 from gateway.audit.events import fields_of
+from gateway.audit.keys import ChainKey, KeyRing
 from gateway.audit.tables import row_of
 from gateway.audit.verify import COLUMNS, Report, Verification
 from tests.support.audit import finished
@@ -15,8 +18,10 @@ from tests.support.audit import finished
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-KEY = b"k" * 32
-SIGNER = Signer(KEY)
+KEY = ChainKey.of(b"k" * 32)
+RING = KeyRing([KEY])
+SIGNER = Signer(KEY.secret)
+TRUSTED = TrustedKeys([SIGNER.public])
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
@@ -30,7 +35,7 @@ def chain(*names: str) -> list[Record]:
 
 def report_on(records: Iterable[Record], **changes: Any) -> Report:
     settings: dict[str, Any] = {"stored": [], "elsewhere": None, "checkpoint_every": 100}
-    verification = Verification(KEY, SIGNER.public, **(settings | changes))
+    verification = Verification(RING, TRUSTED, **(settings | changes))
     for record in records:
         row = row_of(record)
         verification.add([row[name] for name in COLUMNS])
@@ -53,17 +58,17 @@ def test_a_genuine_record_of_another_history_is_found() -> None:
 
 def test_another_history_grown_to_the_same_length_is_found_by_a_checkpoint() -> None:
     ours, other = chain("a", "b", "c"), chain("a", "x", "y")
-    report = report_on(other, stored=[SIGNER.sign(ours[1].head, NOON)])
+    report = report_on(other, stored=[checkpoint(SIGNER, ours[1].head, NOON)])
 
     assert report.verdicts["order"].good
-    assert report.verdicts["tail"].first_bad == 2
+    assert report.verdicts["completeness"].first_bad == 2
 
 
 def test_of_two_good_checkpoints_of_one_size_one_is_wrong() -> None:
     ours, other = chain("a", "b"), chain("a", "x")
-    both = [SIGNER.sign(ours[1].head, NOON), SIGNER.sign(other[1].head, NOON)]
+    both = [checkpoint(SIGNER, ours[1].head, NOON), checkpoint(SIGNER, other[1].head, NOON)]
 
-    assert not report_on(ours, stored=both).verdicts["tail"].good
+    assert not report_on(ours, stored=both).verdicts["completeness"].good
 
 
 def test_the_first_fault_is_named_and_all_are_counted() -> None:
@@ -79,8 +84,17 @@ def test_records_of_an_older_schema_stay_good_beside_newer_ones() -> None:
     """What was hashed is stored byte by byte: a field that came later is not missed in what was written before."""
     told = fields_of(finished("a"))
     older = {name: value for name, value in told.items() if name != "output_digest"} | {"schema": 1}
-    first = link(KEY, older, EMPTY, NOON)
-    second = link(KEY, told, first.head, NOON)
+    first = of_schema_1(older, EMPTY)
+    second = of_schema_1(older, first.head)
+    third = link(KEY, told, second.head, NOON)
 
-    assert first.fields["schema"] < second.fields["schema"]
-    assert report_on([first, second]).good
+    assert second.prev == first.hash
+    assert third.prev == second.head.digest
+    assert report_on([first, second, third]).good
+    assert not report_on([first, third]).good
+
+
+def of_schema_1(fields: dict[str, Any], head: Head) -> Record:
+    """As the first schemas were linked: by the hash, and no key is named."""
+    body = canonical({**fields, "seq": head.seq + 1, "time": time_text(NOON), "prev": head.hash})
+    return Record(head.seq + 1, body.decode(), head.hash, digest(KEY.secret, body), orjson.loads(body))

@@ -55,7 +55,7 @@ def test_verify_of_a_whole_log_exits_with_0(database: Path) -> None:
     [
         ("UPDATE audit SET actor = 'x' WHERE seq = 2", "integrity", "#2"),
         ("DELETE FROM audit WHERE seq = 3", "order", "#3"),
-        ("DELETE FROM audit WHERE seq > 4", "tail", "#5"),
+        ("DELETE FROM audit WHERE seq > 4", "completeness", "#5"),
         ("UPDATE audit_checkpoints SET size = 5", "checkpoints", "#5"),
     ],
 )

@@ -1,0 +1,76 @@
+"""Step 7 of 7: the events of requests and refusals at the door. ``events.py`` has the whole list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from gateway.audit.event import AuditEvent, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStarted(AuditEvent):
+    """A request was admitted; durable before inference."""
+
+    type_name: ClassVar[str] = "request.started"
+
+    route: str
+    address: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFinished(AuditEvent):
+    """A request's answer is decided; durable before the answer's last byte.
+
+    Attributes:
+        input_digest: SHA-256 of the upload, hex.
+        tensor_digest: SHA-256 of what the model was given, hex; empty where no model was asked.
+        output_digest: SHA-256 of the de-identified object that is given back, hex; empty where none is.
+        patient: The patient's pseudonym.
+        replay_of: Correlation ID of the request whose answer was given again, for the same Idempotency-Key.
+        deidentification: The report (``gateway/deid/report.py``): counts, codes, tag groups, the policy's digest.
+    """
+
+    type_name: ClassVar[str] = "request.finished"
+
+    route: str
+    address: str = field(repr=False)
+    outcome: Outcome
+    status: int
+    problem: str = ""
+    media_type: str = ""
+    input_digest: str = ""
+    tensor_digest: str = ""
+    output_digest: str = ""
+    replay_of: str = ""
+    patient: str = ""
+    model: str = ""
+    model_version: str = ""
+    model_digest: str = ""
+    prediction: str = ""
+    deidentification: dict[str, Any] = field(default_factory=dict)
+    milliseconds: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessDenied(AuditEvent):
+    """Requests that were not admitted: as many alike as came within some seconds.
+
+    Attributes:
+        kind: What was missing: a good credential, the scope, or room in a window.
+        reason: Code of why, from the lists of admission; never shown to the caller.
+        count: How many.
+        seconds: Within how long.
+        request_id: Of the first of them.
+        address: Of the first of them; empty where more sources came than are told apart.
+    """
+
+    type_name: ClassVar[str] = "access.denied"
+
+    kind: Literal["unauthenticated", "forbidden", "quota"]
+    reason: str
+    route: str
+    address: str = field(repr=False)
+    count: int
+    seconds: int
+    outcome: Outcome = "refused"
