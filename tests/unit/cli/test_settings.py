@@ -15,7 +15,14 @@ def test_the_example_in_the_repository_is_what_the_settings_say() -> None:
 
 
 def test_only_the_secrets_are_left_to_fill_in() -> None:
-    assert set(dotenv_values(ROOT / ".env.example")) == {*NAMES, "AUDIT_SIGNING_KEY", "ADMISSION_KEY_PEPPER_PREVIOUS"}
+    others = {
+        "ADMISSION_KEY_PEPPER_PREVIOUS",
+        "AUDIT_CHAIN_KEYS_PREVIOUS",
+        "AUDIT_SIGNING_KEY",
+        "OAUTH_SIGNING_KEY",
+        "OAUTH_SIGNING_KEY_PREVIOUS",
+    }
+    assert set(dotenv_values(ROOT / ".env.example")) == {*NAMES, *others}
 
 
 def test_the_example_with_every_line_active_gives_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
