@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, Self
 
 from pydantic import Field, StrictBool, StrictInt, StringConstraints, model_validator
 
+from gateway.admission.break_glass import BreakGlass
+from gateway.admission.four_eyes import FourEyes
 from gateway.admission.issuers import IssuerPolicy  # noqa: TC001 - read when the model is made
 from gateway.admission.policy_file import Strict, load_policy
 from gateway.errors import Forbidden, InvalidParameter
@@ -24,8 +26,19 @@ _Template = Annotated[
     str, StringConstraints(pattern=r"^(GET|POST|PUT|PATCH|DELETE) /([A-Za-z0-9_.-]+|\{[a-z_]+\}|/)*$")
 ]
 
+ANY = "any"
+"""In place of a scope: a good credential is enough, whatever it may do."""
+
 _PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 _SEGMENT = "[A-Za-z0-9_.~-]{1,128}"  # RFC 3986 unreserved: an ID never needs more
+
+
+class Holder(Protocol):
+    """Someone with scopes."""
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What they may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +47,11 @@ class RouteRule:
 
     Attributes:
         route: Its template, ``POST /v1/predict``; what logs and records name, never the raw path.
-        scope: The scope that a caller needs; None is open to anyone.
+        scope: The scope that a caller needs; ``ANY`` is any caller who is known, None anyone.
         body: Whether it takes a body.
         cost: What one request is charged to the caller's windows.
         switchable: Whether it is off while everything is switched off.
+        session: Whether its credential is the console's session; else it is a key or a token.
     """
 
     route: str
@@ -45,6 +59,7 @@ class RouteRule:
     body: bool = False
     cost: int = 1
     switchable: bool = False
+    session: bool = False
     pattern: re.Pattern[str] = field(default=re.compile(""), repr=False, compare=False)
 
 
@@ -56,6 +71,7 @@ class _Route(Strict):
     body: StrictBool = False
     cost: StrictInt = Field(default=1, ge=1, le=10_000)
     switchable: StrictBool = False
+    session: StrictBool = False
 
     @model_validator(mode="after")
     def _decided(self) -> Self:
@@ -63,6 +79,8 @@ class _Route(Strict):
             raise ValueError(f"{self.route}: needs either a scope or 'open: true'")
         if self.open and self.open_when:
             raise ValueError(f"{self.route}: 'open: true' and 'open_when' exclude each other")
+        if self.session and (self.open or self.open_when):
+            raise ValueError(f"{self.route}: 'session: true' needs a scope, and is never open")
         return self
 
     def rule(self, *, docs: bool) -> RouteRule:
@@ -70,13 +88,16 @@ class _Route(Strict):
         parts = (re.escape(part) for part in _PLACEHOLDER.split(path))
         opened = self.open_when == "docs" and docs
         pattern = re.compile(re.escape(method) + " " + _SEGMENT.join(parts))
-        return RouteRule(self.route, None if opened else self.scope, self.body, self.cost, self.switchable, pattern)
+        scope = None if opened else self.scope
+        return RouteRule(self.route, scope, self.body, self.cost, self.switchable, self.session, pattern)
 
 
 class _File(Strict):
     scopes: dict[_Scope, str] = Field(min_length=1)
     roles: dict[_Role, tuple[_Scope, ...]] = Field(min_length=1)
     grantable: tuple[_Scope, ...] = ()
+    four_eyes: FourEyes = FourEyes()
+    break_glass: BreakGlass = BreakGlass()
     issuers: tuple[IssuerPolicy, ...] = ()
     routes: tuple[_Route, ...] = Field(min_length=1)
 
@@ -93,7 +114,11 @@ class _File(Strict):
             if len(set(said)) < len(said):
                 raise ValueError(f"issuers: two have the same {what}")
         used |= dict.fromkeys(self.grantable, "grantable")
-        used |= {route.scope: route.route for route in self.routes if route.scope}
+        used |= dict.fromkeys(self.four_eyes.scopes, "four_eyes")
+        used |= dict.fromkeys(self.break_glass.scopes, "break_glass")
+        used |= {route.scope: route.route for route in self.routes if route.scope and route.scope != ANY}
+        if ANY in self.scopes:
+            raise ValueError(f"scopes: {ANY!r} stands for every good credential, and is no scope")
         for scope, where in used.items():
             if scope not in self.scopes:
                 raise ValueError(f"{where}: the scope {scope!r} is not declared under 'scopes'")
@@ -113,6 +138,8 @@ class AccessPolicy:
         grantable: Scopes that whoever may issue keys may give without holding them.
         rules: In the order of the file; the first match holds.
         issuers: Outside issuers whose tokens are taken.
+        four_eyes: Which keys need a second pair of eyes.
+        break_glass: What a key for an emergency may be.
     """
 
     def __init__(
@@ -122,10 +149,15 @@ class AccessPolicy:
         grantable: Iterable[str],
         rules: Iterable[RouteRule],
         issuers: Iterable[IssuerPolicy] = (),
+        *,
+        four_eyes: FourEyes | None = None,
+        break_glass: BreakGlass | None = None,
     ) -> None:
         self.scopes = dict(scopes)
         self.roles = dict(roles)
         self.grantable = frozenset(grantable)
+        self.four_eyes = four_eyes or FourEyes()
+        self.break_glass = break_glass or BreakGlass()
         self.issuers = {issuer.name: issuer for issuer in issuers}
         self._rules = tuple(rules)
         # Most requests meet a route without placeholders: a look-up, not a walk.
@@ -146,7 +178,15 @@ class AccessPolicy:
         file = load_policy(path, _File)
         roles = {role: frozenset(scopes) for role, scopes in file.roles.items()}
         rules = (route.rule(docs=docs) for route in file.routes)
-        return cls(file.scopes, roles, file.grantable, rules, file.issuers)
+        return cls(
+            file.scopes,
+            roles,
+            file.grantable,
+            rules,
+            file.issuers,
+            four_eyes=file.four_eyes,
+            break_glass=file.break_glass,
+        )
 
     def match(self, method: str, path: str) -> RouteRule | None:
         """The rule of this request, or None: what is not listed is refused.
@@ -176,10 +216,10 @@ class AccessPolicy:
         Raises:
             Forbidden: The rule's scope is missing; the detail names it.
         """
-        if rule.scope is not None and rule.scope not in principal.scopes:
+        if rule.scope not in (None, ANY) and rule.scope not in principal.scopes:
             raise Forbidden(f"This needs the scope {rule.scope}", scope=rule.scope)
 
-    def check_grant(self, principal: Principal, scopes: Iterable[str]) -> None:
+    def check_grant(self, principal: Holder, scopes: Iterable[str]) -> None:
         """Let the caller hand out these scopes, or not: else ``keys:write`` alone would open every door.
 
         Giving a key a new secret hands out its scopes as issuing one does.
@@ -189,6 +229,10 @@ class AccessPolicy:
         """
         for scope in sorted(frozenset(scopes) - self.grantable - principal.scopes):
             raise Forbidden(f"Only a holder of the scope {scope} may give it to a key", scope=scope)
+
+    def may_grant(self, principal: Holder, scopes: Iterable[str]) -> bool:
+        """The same as a question."""
+        return self.grantable.union(principal.scopes).issuperset(scopes)
 
     def expand(self, *, roles: Iterable[str] = (), scopes: Iterable[str] = ()) -> frozenset[str]:
         """The scopes of these roles and these scopes together, for a key that is to be issued.

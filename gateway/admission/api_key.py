@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import ipaddress
 import time
 from collections import OrderedDict
@@ -12,12 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from gateway.admission.authenticate import CredentialRefused
+from gateway.admission.key_record import KeySecret
 from gateway.admission.keys import PREFIX, KeyMaker, PresentedKey, parse
 from gateway.admission.principal import Principal
 from gateway.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Mapping
 
     from gateway.admission.key_record import KeyRecord
     from gateway.admission.key_store import KeyStore
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 MAX_CACHED = 10_000
 USE_RESOLUTION = timedelta(minutes=1)
 _BEARER = "bearer "
+_NO_SECRETS = (KeySecret(bytes(32)),)  # of a key that does not exist: nothing has this digest
 
 
 @dataclass(slots=True)
@@ -39,7 +42,15 @@ class ApiKeys:
     """The scheme for API keys.
 
     A key's record is trusted for ``cache_seconds`` from when the look at the store *began*, so that a revoked key is
-    refused within that time on every worker, Redis or not. Many requests with one key share one look.
+    refused within that time on every worker, Redis or not; a change that is told of (``forget``) holds at once. Many
+    requests with one key share one look.
+
+    What the time of a refusal tells: a text that has not the shape of a key, or not its checksum, is refused without a
+    look, which tells its sender nothing that they could not compute. Every well-formed one costs one look, in the store
+    or in what is known of it, and one digest compared in constant time with each of the key's, or with one that fits
+    nothing if there is no such key. Only then are revocation, expiry and address looked at, and nobody comes so far
+    without the secret. So what may show is whether a public ID exists or was used of late: it is no secret, and a wrong
+    secret has 256 bits to guess, with 20 failures a minute for an address.
 
     Args:
         store: The truth.
@@ -86,32 +97,71 @@ class ApiKeys:
         if presented is None:
             return None
         record = await self._look_up(presented.key_id)
+        secrets = _NO_SECRETS if record is None else record.secrets
+        # All digests are compared, whatever the first says.
+        fits = [secret for secret in secrets if self._maker.matches(presented, secret.digest)]
+        old = [secret for secret in secrets if self._maker.matches_previous(presented, secret.digest)]
         if record is None:
             raise CredentialRefused(reason="unknown")
-        now = self._now()
-        if record.status(now) != "active":
+        if record.status(self._now()) != "active":
             self._used.pop(record.key_id, None)
-        # All digests are compared, whatever the first says: how many there are is not told by the time it takes.
-        fits = [secret for secret in record.secrets if self._maker.matches(presented, secret.digest)]
-        old = [secret for secret in record.secrets if self._maker.matches_previous(presented, secret.digest)]
         if not (fits := fits or old):
             raise CredentialRefused(reason="mismatch").about(record.key_id)
-        if record.revoked_at is not None:
-            raise CredentialRefused(reason="revoked").about(record.key_id)
-        ends = min((end for end in (record.expires_at, fits[0].expires_at) if end is not None), default=None)
-        if ends is not None and ends <= now:
-            raise CredentialRefused(reason="expired").about(record.key_id)
-        if record.addresses and not _within(address, record.addresses):
-            raise CredentialRefused(reason="address").about(record.key_id)
-        self._note_use(record.key_id, now)
+        principal = self._admitted(record, fits[0], address)
         if fits is old:
             self._in_background(self._store.rehash(old[0].digest, self._maker.digest(presented.text)))
-        return Principal(record.key_id, record.owner, record.tenant, record.scopes, record.plan)
+        return principal
+
+    def marks(self, text: str) -> frozenset[str]:
+        """What ``still`` knows this key's secret by; of no use to whoever reads it. Empty if it is no key."""
+        presented = parse(text)
+        return frozenset(_mark(digest) for digest in self._maker.digests(presented)) if presented else frozenset()
+
+    async def still(self, key_id: str, marks: Collection[str], address: str) -> Principal:
+        """The principal of a key that proved itself before, as the key is now.
+
+        Raises:
+            CredentialRefused: Revoked or expired since, the secret of then is none of its secrets now, or not from
+                this address.
+            StoreUnavailable: The store does not answer.
+        """
+        record = await self._look_up(key_id)
+        if record is None:
+            raise CredentialRefused(reason="unknown")
+        fits = [secret for secret in record.secrets if _mark(secret.digest) in marks]
+        if not fits:
+            raise CredentialRefused(reason="mismatch").about(key_id)
+        return self._admitted(record, fits[0], address)
+
+    def forget(self, key_id: str) -> None:
+        """Look anew for whoever asks next: the key was changed."""
+        self._looks.pop(key_id, None)
 
     async def close(self) -> None:
         """Wait for what is being read and written; a look at the store is bounded."""
         tasks = [*self._background, *(look.found for look in self._looks.values())]
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _admitted(self, record: KeyRecord, secret: KeySecret, address: str) -> Principal:
+        """What the key and the secret that it was proved with allow as of now."""
+        now = self._now()
+        if record.revoked_at is not None:
+            raise CredentialRefused(reason="revoked").about(record.key_id)
+        ends = min((end for end in (record.expires_at, secret.expires_at) if end is not None), default=None)
+        if ends is not None and ends <= now:
+            raise CredentialRefused(reason="expired").about(record.key_id)
+        if record.addresses and not _within(address, record.addresses):
+            raise CredentialRefused(reason="address").about(record.key_id)
+        self._note_use(record.key_id, now)
+        return Principal(
+            record.key_id,
+            record.owner,
+            record.tenant,
+            record.scopes,
+            record.plan,
+            limits=record.limits,
+            break_glass=record.break_glass,
+        )
 
     async def _look_up(self, key_id: str) -> KeyRecord | None:
         look = self._looks.get(key_id)
@@ -178,6 +228,10 @@ def _presented(headers: Mapping[str, str]) -> PresentedKey | None:
     if presented is None:
         raise CredentialRefused(reason="malformed")
     return presented
+
+
+def _mark(digest: bytes) -> str:
+    return hashlib.sha256(b"console\n" + digest).hexdigest()
 
 
 def _within(address: str, networks: tuple[str, ...]) -> bool:

@@ -38,6 +38,8 @@ Reason = Literal[
     "token-expired",
     "token-lifetime",
     "token-tenant",
+    "session-missing",
+    "session-ended",
 ]
 """Why a credential was refused. For the log and the audit record only: the caller is told one thing for all of them."""
 

@@ -12,6 +12,8 @@ from gateway.errors import InvalidParameter
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from gateway.admission.plans import Limits
+
 MAX_SCOPES = 64
 MAX_ADDRESSES = 64
 
@@ -39,6 +41,8 @@ class NewKey:
         addresses: Networks (CIDR) that it may be used from; empty is anywhere.
         note: Why it exists.
         created_by: Key ID of the issuer; ``cli`` for an operator at the machine.
+        limits: Limits of its own in place of the plan's.
+        break_glass: Why it is made for an emergency, as a code; empty for an ordinary key.
     """
 
     owner: str
@@ -49,11 +53,16 @@ class NewKey:
     addresses: tuple[str, ...] = ()
     note: str = ""
     created_by: str = "cli"
+    limits: Limits = ()
+    break_glass: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A key as it is stored. Holds no secret, so all of it may be shown to an administrator of its tenant."""
+    """A key as it is stored. Holds no secret, so all of it may be shown to an administrator of its tenant.
+
+    ``revision`` counts its changes, its issue included; that it was used is none.
+    """
 
     key_id: str
     owner: str
@@ -68,6 +77,9 @@ class KeyRecord:
     last_used_at: datetime | None
     addresses: tuple[str, ...]
     secrets: tuple[KeySecret, ...] = field(repr=False)
+    revision: int = 1
+    limits: Limits = ()
+    break_glass: str = ""
 
     def status(self, now: datetime) -> str:
         """``active``, ``expired`` or ``revoked``."""
@@ -75,11 +87,26 @@ class KeyRecord:
             return "revoked"
         return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
 
+    def as_new(self) -> NewKey:
+        """What an issuer would have had to ask for to get this key."""
+        return NewKey(
+            owner=self.owner,
+            tenant=self.tenant,
+            scopes=self.scopes,
+            plan=self.plan,
+            expires_at=self.expires_at,
+            addresses=self.addresses,
+            note=self.note,
+            created_by=self.created_by,
+            limits=self.limits,
+            break_glass=self.break_glass,
+        )
+
 
 def check_new_key(new: NewKey, now: datetime) -> None:
     """Refuse what the tables could not hold, or the authenticator could not hold to.
 
-    Whether the scopes and the plan exist is the policies' to say, not the store's.
+    Whether the scopes, the plan and its limits exist is the policies' to say, not the store's.
 
     Raises:
         InvalidParameter: A field does not fit; the detail names it.

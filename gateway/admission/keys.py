@@ -82,7 +82,7 @@ class KeyMaker:
 
     def issue(self, key_id: str | None = None) -> IssuedKey:
         """A fresh key from the system's random source; for an existing key ID, another secret for it (rotation)."""
-        public = key_id.removeprefix("key_") if key_id else _random(ID_LENGTH)
+        public = key_id.removeprefix("key_") if key_id else new_id()
         body = f"{PREFIX}{public}_{_encode(secrets.randbits(256), SECRET_LENGTH)}"
         text = body + _checksum(body)
         return IssuedKey(f"key_{public}", text, self.digest(text))
@@ -90,6 +90,12 @@ class KeyMaker:
     def digest(self, text: str) -> bytes:
         """HMAC-SHA-256 of the whole key under the pepper, 32 bytes."""
         return hmac.digest(self._pepper, text.encode("ascii"), hashlib.sha256)
+
+    def digests(self, presented: PresentedKey) -> tuple[bytes, ...]:
+        """The digests that may be stored of it: under the pepper, and under the one before it if there is one."""
+        text = presented.text.encode("ascii")
+        peppers = [pepper for pepper in (self._pepper, self._previous) if pepper]
+        return tuple(hmac.digest(pepper, text, hashlib.sha256) for pepper in peppers)
 
     def matches(self, presented: PresentedKey, digest: bytes) -> bool:
         """Whether it is the key that the digest was made of; in constant time."""
@@ -111,8 +117,9 @@ def parse(text: str) -> PresentedKey | None:
     return PresentedKey(f"key_{shape[1]}", text)
 
 
-def _random(length: int) -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+def new_id() -> str:
+    """Twelve characters from the system's random source, for a public ID."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(ID_LENGTH))
 
 
 def _checksum(body: str) -> str:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self, TypeAlias
 
 from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from gateway.admission.policy_file import Strict, load_policy
-from gateway.errors import Forbidden
+from gateway.errors import Forbidden, InvalidParameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+Limits: TypeAlias = tuple[tuple[str, int], ...]
+"""Limits of a key's own, in place of its plan's: name of the window, or ``inflight``, and the number; by name."""
+
 INFLIGHT = "inflight"
 """Name under which a plan's concurrency shows in headers and problems."""
 
 _DAY_SECONDS = 86_400
+_MAX_LIMIT = 10**9
+_MAX_CONCURRENCY = 100_000
+_MAX_MERGED = 10_000
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 
 
@@ -34,7 +40,7 @@ class Window(Strict):
     """
 
     name: _Name
-    limit: StrictInt = Field(ge=1, le=10**9)
+    limit: StrictInt = Field(ge=1, le=_MAX_LIMIT)
     seconds: float = Field(gt=0, le=31 * _DAY_SECONDS, strict=True)
 
     @property
@@ -60,7 +66,7 @@ class Plan(Strict):
 
     description: str = ""
     windows: tuple[Window, ...] = ()
-    concurrency: StrictInt | None = Field(default=None, ge=1, le=100_000)
+    concurrency: StrictInt | None = Field(default=None, ge=1, le=_MAX_CONCURRENCY)
     shadow: StrictBool = False
 
     @model_validator(mode="after")
@@ -71,6 +77,20 @@ class Plan(Strict):
         if len({window.seconds for window in self.windows}) < len(names):
             raise ValueError("windows need different lengths")
         return self
+
+    @property
+    def limit_names(self) -> tuple[str, ...]:
+        """What a key may have a limit of its own for."""
+        concurrency = () if self.concurrency is None else (INFLIGHT,)
+        return (*(window.name for window in self.windows), *concurrency)
+
+    def with_limits(self, limits: Limits) -> Plan:
+        """This plan with other numbers. A name that it does not have changes nothing: no key loses a limit by it."""
+        numbers = {name: limit for name, limit in limits if name in self.limit_names}
+        windows = tuple(
+            window.model_copy(update={"limit": numbers.get(window.name, window.limit)}) for window in self.windows
+        )
+        return self.model_copy(update={"windows": windows, "concurrency": numbers.get(INFLIGHT, self.concurrency)})
 
     @property
     def unlimited(self) -> bool:
@@ -95,6 +115,7 @@ class Plans:
 
     def __init__(self, plans: dict[str, Plan]) -> None:
         self._plans = dict(plans)
+        self._merged: dict[tuple[str, Limits], Plan] = {}
 
     @classmethod
     def load(cls, path: Path) -> Plans:
@@ -111,6 +132,38 @@ class Plans:
             return self._plans[name]
         except KeyError:
             raise Forbidden("The credential's plan is not offered: ask the operator for another") from None
+
+    def of(self, name: str, limits: Limits) -> Plan:
+        """The plan of that name with the limits of a key's own; the same object for the same question.
+
+        Raises:
+            Forbidden: No such plan.
+        """
+        if not limits:
+            return self[name]
+        merged = self._merged.get((name, limits))
+        if merged is None:
+            merged = self._merged[name, limits] = self[name].with_limits(limits)
+            if len(self._merged) > _MAX_MERGED:
+                del self._merged[next(iter(self._merged))]
+        return merged
+
+    def check(self, name: str, limits: Limits) -> None:
+        """Refuse a plan, or limits in place of the plan's, that a key cannot be given.
+
+        Raises:
+            InvalidParameter: No such plan, the plan has no limit of that name, or the number does not fit.
+        """
+        if name not in self:
+            raise InvalidParameter(f"No such plan; there are: {', '.join(sorted(self))}", parameter="plan")
+        names = self[name].limit_names
+        for limit, number in limits:
+            if limit not in names:
+                there_are = ", ".join(names) if names else "none, it is unlimited"
+                raise InvalidParameter(f"The plan has no such limit; it has: {there_are}", parameter="limits")
+            most = _MAX_CONCURRENCY if limit == INFLIGHT else _MAX_LIMIT
+            if not 1 <= number <= most:
+                raise InvalidParameter(f"A limit must be between 1 and {most}", parameter="limits")
 
     def __contains__(self, name: object) -> bool:
         return name in self._plans

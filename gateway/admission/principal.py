@@ -15,6 +15,8 @@ class Principal:
         tenant: The organisation; nothing crosses it.
         scopes: What they may do.
         plan: Name of their plan in ``policies/plans.yaml``.
+        limits: Limits of their own in place of the plan's, by name; in the order of the names.
+        break_glass: Why the credential was made for an emergency, as a code; empty for an ordinary one.
     """
 
     key_id: str
@@ -22,6 +24,8 @@ class Principal:
     tenant: str
     scopes: frozenset[str]
     plan: str
+    limits: tuple[tuple[str, int], ...] = ()
+    break_glass: str = ""
 
 
 @dataclass(frozen=True, slots=True)

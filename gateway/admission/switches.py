@@ -1,7 +1,7 @@
 """Step 1 of 7: what an operator has switched off: everything, a tenant, a key, a model. Holds within a second.
 
-SQL is the truth, and what is off is few rows, so each process reads all of them again after half a second. A switch
-does not end what is running.
+SQL is the truth, and what is off is few rows, so each process reads all of them again after half a second, and at once
+when it is told of a change (``changes.py``). A switch does not end what is running.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from gateway.admission.access import RouteRule
+    from gateway.admission.changes import Changes
     from gateway.admission.principal import Principal
 
 Kind = Literal["all", "tenant", "key", "model"]
@@ -75,6 +76,7 @@ class Switches:
         engine: Of ``gateway.database``; whoever made it closes it.
         cache_seconds: How long they are trusted, counted from when the look at them began.
         now: The clock, in UTC.
+        changes: Told of each change, and tells of those of others.
     """
 
     def __init__(
@@ -83,10 +85,14 @@ class Switches:
         *,
         cache_seconds: float,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        changes: Changes | None = None,
     ) -> None:
         self._engine = engine
         self._now = now
+        self._changes = changes
         self._known = Recent(self._read, cache_seconds)
+        if changes is not None:
+            changes.on("switches", lambda _: self._known.forget())
 
     async def check(self, principal: Principal, rule: RouteRule) -> None:
         """Let the caller pass, or not.
@@ -130,15 +136,20 @@ class Switches:
                     kind=kind, name=name, reason=reason, note=note, switched_by=by, switched_at=switch.switched_at
                 )
             )
-        self._known.forget()
+        self._tell()
         return switch
 
     async def turn_on(self, kind: Kind, name: str) -> bool:
         """Switch something on again. Whether it was off."""
         async with writing(self._engine) as connection:
             found = await connection.execute(_row(kind, name))
-        self._known.forget()
+        self._tell()
         return found.rowcount > 0
+
+    def _tell(self) -> None:
+        self._known.forget()
+        if self._changes is not None:
+            self._changes.tell("switches")
 
     async def _read(self) -> frozenset[tuple[str, str]]:
         async with reading(self._engine) as connection:
