@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from gateway.admission.changes import Changes
+
 revoked_tokens = Table(
     "revoked_tokens",
     metadata,
@@ -39,6 +41,7 @@ class RevokedTokens:
         engine: Of ``gateway.database``; whoever made it closes it.
         cache_seconds: How long it is trusted, counted from when the look at it began.
         now: The clock, in UTC.
+        changes: Told of each change, and tells of those of others.
     """
 
     def __init__(
@@ -47,10 +50,14 @@ class RevokedTokens:
         *,
         cache_seconds: float,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        changes: Changes | None = None,
     ) -> None:
         self._engine = engine
         self._now = now
+        self._changes = changes
         self._listed = Recent(self._read, cache_seconds)
+        if changes is not None:
+            changes.on("tokens", lambda _: self._listed.forget())
 
     async def revoked(self, issuer: str, token_id: str) -> bool:
         """Whether this token was revoked.
@@ -78,6 +85,8 @@ class RevokedTokens:
             await connection.execute(delete(revoked_tokens).where(over))
             await connection.execute(insert(revoked_tokens).values(row))
         self._listed.forget()
+        if self._changes is not None:
+            self._changes.tell("tokens")
 
     async def _read(self) -> frozenset[bytes]:
         wanted = select(revoked_tokens.c.digest).where(revoked_tokens.c.expires_at > self._now())
