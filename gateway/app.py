@@ -27,22 +27,27 @@ from gateway.admission.limiter import Limiter
 from gateway.admission.plans import Plans
 from gateway.admission.revocations import RevokedTokens
 from gateway.admission.switches import Switches
+from gateway.admission.usage import UsageCounter
+from gateway.admission.usage_store import UsageStore
 from gateway.api import (
     admin_audit,
     admin_keys,
     admin_switches,
     admin_tokens,
+    admin_usage,
     deidentify,
     docs,
     health,
     models,
     predict,
     problems,
+    usage,
 )
 from gateway.api.admission import LEASE_MARGIN_SECONDS, AdmissionMiddleware, Gate
 from gateway.api.bounds import InflightBytes
 from gateway.api.context import ContextMiddleware
 from gateway.api.correlation import REQUEST_ID_HEADER, new_request_id, well_formed
+from gateway.api.counting import CountingMiddleware
 from gateway.api.head_method import HeadMiddleware
 from gateway.api.last_resort import LastResortMiddleware
 from gateway.api.parts import Parts
@@ -69,7 +74,19 @@ if TYPE_CHECKING:
 DESCRIPTION = "A hardened gateway between hospitals and their image models: admit, de-identify, infer, prove."
 PREDICT, DEIDENTIFY = "POST /v1/predict", "POST /v1/deidentify"
 JSON_BODY_BYTES = 64 * 2**10
-ROUTES = (predict, deidentify, models, health, admin_keys, admin_tokens, admin_switches, admin_audit, docs)
+ROUTES = (
+    predict,
+    deidentify,
+    models,
+    usage,
+    health,
+    admin_keys,
+    admin_tokens,
+    admin_switches,
+    admin_usage,
+    admin_audit,
+    docs,
+)
 
 
 def create_app(settings: Settings | None = None, *, inference: InferenceClient | None = None) -> FastAPI:
@@ -136,6 +153,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
             ),
             Middleware(HeadMiddleware),
             Middleware(ContextMiddleware),
+            Middleware(CountingMiddleware, usage=services.usage),
             Middleware(LastResortMiddleware),
             Middleware(AdmissionMiddleware, gate=gate),
             Middleware(RecordingMiddleware, recorder=recorder),
@@ -149,6 +167,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         keys=services.key_store,
         revoked_tokens=services.revoked_tokens,
         switches=services.switches,
+        usage=services.usage_store,
         idempotency=services.idempotency,
         access=access,
         plans=plans,
@@ -198,6 +217,7 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
     revoked_tokens = RevokedTokens(engine, cache_seconds=settings.admission.key_cache_seconds)
     issuers = [(issuer, RemoteKeys(issuer.jwks, issuer.algorithms)) for issuer in access.issuers.values()]
     key_store = KeyStore(engine, maker)
+    usage_store = UsageStore(engine)
     recorder = Recorder(engine, settings.audit)
     return Services(
         settings=settings,
@@ -216,6 +236,10 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
             settings.redis,
             running_seconds=settings.http.deadline_seconds + LEASE_MARGIN_SECONDS,
             keep_seconds=settings.admission.idempotency_seconds,
+        ),
+        usage_store=usage_store,
+        usage=UsageCounter(
+            usage_store, seconds=settings.admission.usage_seconds, keep_days=settings.admission.usage_days
         ),
         catalog=catalog,
         deid_policies=deid_policies,

@@ -49,9 +49,10 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class GivenBack:
-    """The object as it is given back, and what it cost by step, in seconds."""
+    """The object as it is given back, how many frames were looked at, and what it cost by step, in seconds."""
 
     answer: ObjectAnswer
+    frames: int
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -148,7 +149,7 @@ class Pipeline:
         make_room(done.answer.size)
         story.output_digest = done.answer.digest
         await self._succeeded(story)
-        return GivenBack(done.answer, story.seconds)
+        return GivenBack(done.answer, done.report.frames_looked_at, story.seconds)
 
     async def _sanitized(
         self, story: Story, function: Callable[[Given], Made], given: Given, seconds: float | None = None

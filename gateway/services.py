@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from gateway.admission.limiter import Limiter
     from gateway.admission.revocations import RevokedTokens
     from gateway.admission.switches import Switches
+    from gateway.admission.usage import UsageCounter
+    from gateway.admission.usage_store import UsageStore
     from gateway.audit.denials import DenialCounter
     from gateway.audit.recorder import Recorder
     from gateway.catalog import ModelCatalog
@@ -73,6 +75,8 @@ class Services:
     revoked_tokens: RevokedTokens
     switches: Switches
     idempotency: Idempotency
+    usage_store: UsageStore
+    usage: UsageCounter
     catalog: ModelCatalog
     deid_policies: DeidPolicies
     workers: Workers
@@ -88,6 +92,7 @@ class Services:
             await migrate(self.engine)
             await self.recorder.start()
             self.denials.start()
+            self.usage.start()
             checked = await asyncio.to_thread(self.catalog.verify_weights)
             await self._warm()
             await self.recorder.record(await asyncio.to_thread(self._started))
@@ -104,6 +109,7 @@ class Services:
         closers: dict[str, Callable[[], Awaitable[object]]] = {
             "denials": self.denials.close,
             "stop-record": self._record_stop,
+            "usage": self.usage.close,
             "inference": self.inference.close,
             "limiter": self.limiter.close,
             "idempotency": self.idempotency.close,

@@ -67,6 +67,7 @@ async def deidentify(
     )
     done = await while_connected(work, request.receive)
     exchange.steps |= done.seconds
+    exchange.frames = done.frames
     return ObjectResponse(done.answer, joined.gate.answer_seconds)
 
 

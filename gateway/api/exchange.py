@@ -28,6 +28,7 @@ class Exchange:
         steps: Seconds by step, for ``Server-Timing``.
         problem: Slug of the problem that was answered; empty for a success.
         bytes_in: Bytes of the body read so far.
+        frames: Images that were classified or given back.
         answer_bytes: Memory set aside for the answer, until it is sent.
         body_pending: Whether bytes of the body may still be on their way.
         recorded: Whether the audit log holds how this request ended.
@@ -41,6 +42,7 @@ class Exchange:
     steps: dict[str, float] = field(default_factory=dict)
     problem: str = ""
     bytes_in: int = 0
+    frames: int = 0
     answer_bytes: int = 0
     body_pending: bool = False
     recorded: bool = False

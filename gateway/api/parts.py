@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.admission.plans import Plans
     from gateway.admission.revocations import RevokedTokens
     from gateway.admission.switches import Switches
+    from gateway.admission.usage_store import UsageStore
     from gateway.api.admission import Gate
     from gateway.audit.reader import AuditReader
     from gateway.audit.recorder import Recorder
@@ -57,6 +58,7 @@ class Parts:
     keys: KeyStore
     revoked_tokens: RevokedTokens
     switches: Switches
+    usage: UsageStore
     idempotency: Idempotency
     access: AccessPolicy
     plans: Plans

@@ -73,6 +73,7 @@ async def predict(
             await asyncio.shield(joined.idempotency.give_up(claim))
         raise
     exchange.steps |= answered.seconds
+    exchange.frames = len(answered.answer.frames) or 1
     content = answered.answer.model_dump_json().encode()
     if claim is not None:
         await joined.idempotency.keep(claim, content, admission.request_id)

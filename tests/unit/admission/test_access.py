@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.admission.access import AccessPolicy
+from gateway.admission.access import ANY, AccessPolicy
 from gateway.admission.principal import Principal
 from gateway.errors import Forbidden, InvalidParameter
 
@@ -142,6 +142,18 @@ def test_docs_are_open_only_when_asked_for() -> None:
 
 def test_every_shipped_scope_is_asked_for_and_held_by_a_role() -> None:
     policy = AccessPolicy.load(SHIPPED)
-    asked = {rule.scope for rule in policy if rule.scope}
+    asked = {rule.scope for rule in policy if rule.scope} - {ANY}
     in_handlers = {name for name in policy.scopes if name.startswith("deidentify:")} | {"switches:all"}
     assert asked | in_handlers == set(policy.scopes) == set().union(*policy.roles.values())
+
+
+def test_a_route_for_any_good_credential_asks_for_no_scope_and_is_open_to_nobody_else(tmp_path: Path) -> None:
+    policy = AccessPolicy.load(SHIPPED)
+    rule = policy.match("GET", "/v1/usage")
+    assert rule is not None
+    assert rule.scope == ANY
+    policy.check(Principal("key_1", "owner", "a", frozenset(), "standard"), rule)
+    taken = tmp_path / "access.yaml"
+    taken.write_text(SHIPPED.read_text().replace("scopes:\n", "scopes:\n  any: Everything\n", 1))
+    with pytest.raises(ValueError, match="is no scope"):
+        AccessPolicy.load(taken)
