@@ -1,6 +1,6 @@
 """The one place where the parts are joined. ``uvicorn gateway.app:create_app --factory`` serves it.
 
-correlation ID ─▶ HEAD ─▶ context (headers, log line) ─▶ last resort ─▶ admission ─▶ recording ─▶ routes
+correlation ID ─▶ HEAD ─▶ context (headers, log line) ─▶ console ─▶ last resort ─▶ admission ─▶ recording ─▶ routes
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from gateway import __version__
 from gateway.admission.access import AccessPolicy
 from gateway.admission.api_key import ApiKeys
 from gateway.admission.authenticate import Authenticator
-from gateway.admission.bearer import BearerTokens
-from gateway.admission.failures import FailureLimit
 from gateway.admission.idempotency import Idempotency
-from gateway.admission.jwks import RemoteKeys
 from gateway.admission.key_store import KeyStore
 from gateway.admission.keys import KeyMaker
 from gateway.admission.limiter import Limiter
 from gateway.admission.plans import Plans
 from gateway.admission.revocations import RevokedTokens
+from gateway.admission.sessions import Sessions
 from gateway.admission.switches import Switches
+from gateway.admission.token_parts import TokenParts
 from gateway.admission.usage import UsageCounter
 from gateway.admission.usage_store import UsageStore
 from gateway.api import (
     admin_audit,
+    admin_clients,
     admin_keys,
     admin_switches,
     admin_tokens,
@@ -39,6 +39,7 @@ from gateway.api import (
     docs,
     health,
     models,
+    oauth,
     predict,
     problems,
     usage,
@@ -46,16 +47,20 @@ from gateway.api import (
 from gateway.api.admission import LEASE_MARGIN_SECONDS, AdmissionMiddleware, Gate
 from gateway.api.bounds import InflightBytes
 from gateway.api.context import ContextMiddleware
-from gateway.api.correlation import REQUEST_ID_HEADER, new_request_id, well_formed
 from gateway.api.counting import CountingMiddleware
+from gateway.api.correlation import REQUEST_ID_HEADER, new_request_id, well_formed
 from gateway.api.head_method import HeadMiddleware
 from gateway.api.last_resort import LastResortMiddleware
+from gateway.api.oauth_form import MAX_BYTES as TOKEN_BODY_BYTES
 from gateway.api.parts import Parts
 from gateway.api.recording import RecordingMiddleware
 from gateway.audit.denials import DenialCounter
 from gateway.audit.reader import AuditReader
 from gateway.audit.recorder import Recorder
 from gateway.catalog import ModelCatalog
+from gateway.console import assets, audit, keys, overview, sign_in, switches
+from gateway.console.middleware import ConsoleMiddleware
+from gateway.console.pages import Pages
 from gateway.database import create_engine
 from gateway.deid_policies import DeidPolicies
 from gateway.isolation import Workers
@@ -72,19 +77,22 @@ if TYPE_CHECKING:
     from inference_client.client import InferenceClient
 
 DESCRIPTION = "A hardened gateway between hospitals and their image models: admit, de-identify, infer, prove."
-PREDICT, DEIDENTIFY = "POST /v1/predict", "POST /v1/deidentify"
+PREDICT, DEIDENTIFY, TOKEN = "POST /v1/predict", "POST /v1/deidentify", "POST /oauth/token"
 JSON_BODY_BYTES = 64 * 2**10
+CONSOLE = (sign_in, overview, keys, audit, switches, assets)
 ROUTES = (
     predict,
     deidentify,
     models,
-    usage,
     health,
     admin_keys,
+    admin_clients,
     admin_tokens,
     admin_switches,
-    admin_usage,
     admin_audit,
+    admin_usage,
+    usage,
+    oauth,
     docs,
 )
 
@@ -123,25 +131,27 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
     http = settings.http
     gate = Gate(
         policy=access,
-        authenticator=Authenticator([services.api_keys, services.tokens], FailureLimit()),
+        authenticator=Authenticator([services.api_keys, services.tokens.scheme], services.tokens.failures),
         limiter=services.limiter,
         denials=services.denials,
         inflight=InflightBytes(http.max_inflight_bytes, http.max_body_bytes),
-        body_limits=dict.fromkeys((PREDICT, DEIDENTIFY), http.max_body_bytes),
+        body_limits=dict.fromkeys((PREDICT, DEIDENTIFY), http.max_body_bytes) | {TOKEN: TOKEN_BODY_BYTES},
         default_body_limit=min(JSON_BODY_BYTES, http.max_body_bytes),
         body_seconds=http.body_timeout_seconds,
         deadline_seconds=http.deadline_seconds,
         object_deadline_seconds=http.object_deadline_seconds,
         answer_seconds=http.answer_timeout_seconds,
         switches=services.switches,
+        sessions=services.sessions,
     )
+    pages = Pages()
     app = FastAPI(
         title="Cordon",
         version=__version__,
         description=DESCRIPTION,
         openapi_url=None,  # /openapi.json and /docs are routes like any other: see api/docs.py
         redirect_slashes=False,  # a redirect would repeat the path
-        routes=[route for module in ROUTES for route in module.router.routes],
+        routes=[route for module in (*ROUTES, *CONSOLE) for route in module.router.routes],
         lifespan=_lifespan(services),
         middleware=[
             Middleware(
@@ -154,18 +164,24 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
             Middleware(HeadMiddleware),
             Middleware(ContextMiddleware),
             Middleware(CountingMiddleware, usage=services.usage),
+            Middleware(ConsoleMiddleware, pages=pages),
             Middleware(LastResortMiddleware),
             Middleware(AdmissionMiddleware, gate=gate),
             Middleware(RecordingMiddleware, recorder=recorder),
         ],
     )
     app.state.services = services
+    app.state.pages = pages
     app.state.parts = Parts(
         pipeline=pipeline,
         catalog=catalog,
         deid_policies=deid_policies,
         keys=services.key_store,
+        api_keys=services.api_keys,
+        sessions=services.sessions,
         revoked_tokens=services.revoked_tokens,
+        clients=services.tokens.clients,
+        oauth=services.tokens.oauth,
         switches=services.switches,
         usage=services.usage_store,
         idempotency=services.idempotency,
@@ -215,8 +231,8 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
     pepper = settings.admission.key_pepper.get_secret_value().encode()
     maker = KeyMaker(pepper, settings.admission.key_pepper_previous.get_secret_value().encode())
     revoked_tokens = RevokedTokens(engine, cache_seconds=settings.admission.key_cache_seconds)
-    issuers = [(issuer, RemoteKeys(issuer.jwks, issuer.algorithms)) for issuer in access.issuers.values()]
     key_store = KeyStore(engine, maker)
+    api_keys = ApiKeys(key_store, maker, cache_seconds=settings.admission.key_cache_seconds)
     usage_store = UsageStore(engine)
     recorder = Recorder(engine, settings.audit)
     return Services(
@@ -228,10 +244,11 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
             settings.redis, plans, failure=settings.admission.limiter_failure, workers=settings.http.workers
         ),
         key_store=key_store,
-        api_keys=ApiKeys(key_store, maker, cache_seconds=settings.admission.key_cache_seconds),
-        tokens=BearerTokens(issuers, access, revoked_tokens, pepper),
+        api_keys=api_keys,
+        tokens=TokenParts.of(settings, access, engine, revoked_tokens),
         revoked_tokens=revoked_tokens,
         switches=Switches(engine, cache_seconds=settings.admission.key_cache_seconds),
+        sessions=Sessions(settings.redis, settings.console, {sign_in.KEYS: api_keys}),
         idempotency=Idempotency(
             settings.redis,
             running_seconds=settings.http.deadline_seconds + LEASE_MARGIN_SECONDS,

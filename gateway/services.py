@@ -37,12 +37,13 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from gateway.admission.api_key import ApiKeys
-    from gateway.admission.bearer import BearerTokens
     from gateway.admission.idempotency import Idempotency
     from gateway.admission.key_store import KeyStore
     from gateway.admission.limiter import Limiter
     from gateway.admission.revocations import RevokedTokens
+    from gateway.admission.sessions import Sessions
     from gateway.admission.switches import Switches
+    from gateway.admission.token_parts import TokenParts
     from gateway.admission.usage import UsageCounter
     from gateway.admission.usage_store import UsageStore
     from gateway.audit.denials import DenialCounter
@@ -71,9 +72,10 @@ class Services:
     limiter: Limiter
     key_store: KeyStore
     api_keys: ApiKeys
-    tokens: BearerTokens
+    tokens: TokenParts
     revoked_tokens: RevokedTokens
     switches: Switches
+    sessions: Sessions
     idempotency: Idempotency
     usage_store: UsageStore
     usage: UsageCounter
@@ -113,6 +115,7 @@ class Services:
             "inference": self.inference.close,
             "limiter": self.limiter.close,
             "idempotency": self.idempotency.close,
+            "sessions": self.sessions.close,
             "keys": self.api_keys.close,
             "issuers": self.tokens.close,
             "audit": self.recorder.close,

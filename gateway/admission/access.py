@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.admission.principal import Principal
 
 _Scope = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}(:[a-z][a-z0-9-]{0,31})?$")]
+_SmartScope = Annotated[str, StringConstraints(pattern=r"^system/[A-Za-z*]{1,64}\.[a-z]{1,8}$")]
 _Role = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 _Template = Annotated[
     str, StringConstraints(pattern=r"^(GET|POST|PUT|PATCH|DELETE) /([A-Za-z0-9_.-]+|\{[a-z_]+\}|/)*$")
@@ -96,6 +97,7 @@ class _File(Strict):
     scopes: dict[_Scope, str] = Field(min_length=1)
     roles: dict[_Role, tuple[_Scope, ...]] = Field(min_length=1)
     grantable: tuple[_Scope, ...] = ()
+    smart_scopes: dict[_SmartScope, _Scope] = {}
     four_eyes: FourEyes = FourEyes()
     break_glass: BreakGlass = BreakGlass()
     issuers: tuple[IssuerPolicy, ...] = ()
@@ -114,6 +116,7 @@ class _File(Strict):
             if len(set(said)) < len(said):
                 raise ValueError(f"issuers: two have the same {what}")
         used |= dict.fromkeys(self.grantable, "grantable")
+        used |= dict.fromkeys(self.smart_scopes.values(), "smart_scopes")
         used |= dict.fromkeys(self.four_eyes.scopes, "four_eyes")
         used |= dict.fromkeys(self.break_glass.scopes, "break_glass")
         used |= {route.scope: route.route for route in self.routes if route.scope and route.scope != ANY}
@@ -140,6 +143,7 @@ class AccessPolicy:
         issuers: Outside issuers whose tokens are taken.
         four_eyes: Which keys need a second pair of eyes.
         break_glass: What a key for an emergency may be.
+        smart_scopes: Scopes of SMART App Launch to ours, for clients that ask for tokens by those names.
     """
 
     def __init__(
@@ -152,12 +156,14 @@ class AccessPolicy:
         *,
         four_eyes: FourEyes | None = None,
         break_glass: BreakGlass | None = None,
+        smart_scopes: dict[str, str] | None = None,
     ) -> None:
         self.scopes = dict(scopes)
         self.roles = dict(roles)
         self.grantable = frozenset(grantable)
         self.four_eyes = four_eyes or FourEyes()
         self.break_glass = break_glass or BreakGlass()
+        self.smart_scopes = dict(smart_scopes or {})
         self.issuers = {issuer.name: issuer for issuer in issuers}
         self._rules = tuple(rules)
         # Most requests meet a route without placeholders: a look-up, not a walk.
@@ -186,6 +192,7 @@ class AccessPolicy:
             file.issuers,
             four_eyes=file.four_eyes,
             break_glass=file.break_glass,
+            smart_scopes=file.smart_scopes,
         )
 
     def match(self, method: str, path: str) -> RouteRule | None:

@@ -1,26 +1,22 @@
-"""Step 1 of 7: callers who send a token of an outside issuer (RFC 6750), verified by ``tokens.py``."""
+"""Step 1 of 7: callers who send a token (RFC 6750), of an outside issuer or of our own; verified by ``tokens.py``."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.admission.authenticate import CredentialRefused
 from gateway.admission.keys import PREFIX
-from gateway.admission.principal import Principal
 from gateway.admission.tokens import Claims, TokenRefused, look, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gateway.admission.access import AccessPolicy
     from gateway.admission.authenticate import Reason
-    from gateway.admission.issuers import IssuerPolicy
-    from gateway.admission.jwks import KeySource
+    from gateway.admission.principal import Principal
+    from gateway.admission.tokens import Expected, VerifyingKey
 
 MAX_KNOWN = 10_000
 _BEARER = "bearer "
@@ -37,30 +33,47 @@ class Revocations(Protocol):
         """
 
 
+class Issuer(Protocol):
+    """Someone whose tokens are taken."""
+
+    @property
+    def issuer(self) -> str:
+        """``iss`` of its tokens."""
+
+    @property
+    def expected(self) -> Expected:
+        """What they must say."""
+
+    async def find_key(self, key_id: str) -> VerifyingKey | None:
+        """Its key of this ``kid``; None if it has none.
+
+        Raises:
+            StoreUnavailable: Its keys cannot be had.
+        """
+
+    async def principal(self, claims: Claims) -> Principal:
+        """Who the bearer of such a token is here.
+
+        Raises:
+            CredentialRefused: Nobody.
+            StoreUnavailable: That cannot be found out.
+        """
+
+
 class BearerTokens:
     """The scheme for tokens.
 
     Args:
-        issuers: Each with where its keys come from.
-        access: Knows what a role may do.
+        issuers: Those whose tokens are taken, no ``iss`` twice.
         revocations: Asked for every token.
-        pepper: Under which a bearer's public ID is made: a ``sub`` is often an e-mail address, so it is not shown.
         now: Seconds since the epoch.
     """
 
     def __init__(
-        self,
-        issuers: Sequence[tuple[IssuerPolicy, KeySource]],
-        access: AccessPolicy,
-        revocations: Revocations,
-        pepper: bytes,
-        *,
-        now: Callable[[], float] = time.time,
+        self, issuers: Sequence[Issuer], revocations: Revocations, *, now: Callable[[], float] = time.time
     ) -> None:
-        self._issuers = {policy.issuer: (policy, keys) for policy, keys in issuers}
-        self._access = access
+        self._issuers = {issuer.issuer: issuer for issuer in issuers}
         self._revocations = revocations
-        self._pepper = pepper
         self._now = now
         self._good: OrderedDict[bytes, float] = OrderedDict()  # digest of a token to when it ends
 
@@ -74,48 +87,35 @@ class BearerTokens:
 
         Raises:
             CredentialRefused: It is not good, was revoked, or is of nobody that the policy knows.
-            StoreUnavailable: The issuer's keys or the revocations cannot be read.
+            StoreUnavailable: The issuer's keys, its clients or the revocations cannot be read.
         """
         del address
         token = _token(headers)
         if token is None:
             return None
         try:
-            policy, claims = await self._verified(token)
+            issuer, claims = await self._verified(token)
         except TokenRefused as refusal:
             raise CredentialRefused(reason=cast("Reason", f"token-{refusal.reason}")) from None
-        principal = self._principal(policy, claims)
-        if await self._revocations.revoked(policy.issuer, claims.token_id):
+        try:
+            principal = await issuer.principal(claims)
+            if await self._revocations.revoked(issuer.issuer, claims.token_id):
+                raise CredentialRefused(reason="revoked").about(principal.key_id)
+        except CredentialRefused:
             self._good.pop(_digest(token), None)
-            raise CredentialRefused(reason="revoked").about(principal.key_id)
+            raise
         self._note(token, claims.expires_at)
         return principal
 
-    async def close(self) -> None:
-        """Let go of the connections to the issuers."""
-        for _, keys in self._issuers.values():
-            await keys.close()
-
-    async def _verified(self, token: str) -> tuple[IssuerPolicy, Claims]:
+    async def _verified(self, token: str) -> tuple[Issuer, Claims]:
         seen = look(token)
-        if seen.issuer not in self._issuers:
+        issuer = self._issuers.get(seen.issuer)
+        if issuer is None:
             raise TokenRefused("issuer")
-        policy, keys = self._issuers[seen.issuer]
-        key = await keys.find(seen.key_id)
+        key = await issuer.find_key(seen.key_id)
         if key is None:
             raise TokenRefused("key")
-        return policy, verify(seen, key, policy.expected, self._now)
-
-    def _principal(self, policy: IssuerPolicy, claims: Claims) -> Principal:
-        subject = f"{policy.issuer}\n{claims.subject}".encode()
-        public = base64.b32encode(hmac.digest(self._pepper, b"bearer\n" + subject, hashlib.sha256)[:10]).decode()
-        key_id = f"sub_{public.lower()}"
-        tenant = policy.tenant_of(claims.members)
-        if tenant is None:
-            raise CredentialRefused(reason="token-tenant").about(key_id)
-        roles = policy.roles.read(claims.members) if policy.roles else ()
-        scopes = policy.scopes.read(claims.members) if policy.scopes else ()
-        return Principal(key_id, policy.name, tenant, self._access.expand(roles=roles, scopes=scopes), policy.plan)
+        return issuer, verify(seen, key, issuer.expected, self._now)
 
     def _note(self, token: str, expires_at: float) -> None:
         self._good[_digest(token)] = expires_at

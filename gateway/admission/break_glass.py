@@ -26,7 +26,7 @@ REASONS: tuple[str, ...] = get_args(BreakGlassReason)
 MAX_MINUTES = 240
 MIN_NOTE = 10
 
-_LASTING = frozenset({"keys:write", "keys:approve", ISSUE})
+_LASTING = frozenset({"keys:write", "clients:write", "keys:approve", ISSUE})
 """Scopes that make keys: by them something would outlive the emergency."""
 
 

@@ -1,4 +1,4 @@
-"""Step 1 of 7: the two tables of clients. ``migrations/versions/0007_clients.py`` makes them; a test holds both equal."""
+"""Step 1 of 7: the two tables of clients, as ``migrations/versions/0007_clients.py`` makes them."""
 
 from __future__ import annotations
 

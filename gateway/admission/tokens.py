@@ -1,4 +1,4 @@
-"""Step 1 of 7: a JSON Web Token (RFC 7519) of an outside issuer, held to the rules of RFC 8725.
+"""Step 1 of 7: a JSON Web Token (RFC 7519), of an outside issuer or of our own, held to the rules of RFC 8725.
 
     shape ─▶ header ─▶ whose? ─▶ one key, one algorithm ─▶ signature ─▶ claims
 
@@ -27,9 +27,9 @@ MAX_TOKEN = 8 * 2**10
 MAX_HEADER = 2**10  # of its encoded form
 MAX_TEXT = 255
 MAX_LEEWAY_SECONDS = 60
-MIN_RSA_BITS = 2048
+MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
 ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
-"""Asymmetric only: an outside issuer's key can verify and never sign."""
+"""Asymmetric only: what is kept of an issuer or a client can verify and never sign."""
 
 _SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _HEADER = frozenset({"alg", "kid", "typ"})
@@ -59,6 +59,7 @@ class UnverifiedToken:
         algorithm: Its ``alg``; must be the key's.
         type: Its ``typ`` in small letters; empty if it has none.
         text: The whole token. Secret.
+        key_set_url: Its ``jku``, where that was allowed; only ever compared, never followed.
     """
 
     issuer: str
@@ -66,11 +67,21 @@ class UnverifiedToken:
     algorithm: str
     type: str
     text: str = field(repr=False)
+    key_set_url: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyingKey:
     """One public key of an issuer, made once, and the one algorithm that it verifies."""
+
+    key_id: str
+    algorithm: str
+    key: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """One private key of our own, made once, and the one algorithm that it signs by."""
 
     key_id: str
     algorithm: str
@@ -87,6 +98,7 @@ class Expected:
         types: ``typ``, small letters, without ``application/``; an empty string allows a token without one.
         lifetime_seconds: Longest from ``iat`` to ``exp``.
         leeway_seconds: By which the clocks may differ; at most MAX_LEEWAY_SECONDS.
+        from_now: ``iat`` may be absent, and the lifetime is counted from now, with the leeway: client assertions.
     """
 
     issuer: str
@@ -94,6 +106,7 @@ class Expected:
     types: frozenset[str]
     lifetime_seconds: int
     leeway_seconds: int = 30
+    from_now: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +126,12 @@ class Claims:
     members: Mapping[str, Any] = field(repr=False)
 
 
-def look(text: str) -> UnverifiedToken:
+def look(text: str, *, jku: bool = False) -> UnverifiedToken:
     """Read a token as far as it takes to know whose it claims to be.
+
+    Args:
+        text: The token.
+        jku: Whether its header may name a key set, for whoever compares it with the one that is registered.
 
     Raises:
         TokenRefused: Too long, not three parts of base64url, or a header that says more than ``alg``, ``kid``, ``typ``:
@@ -126,15 +143,16 @@ def look(text: str) -> UnverifiedToken:
     if len(head) > MAX_HEADER:
         raise TokenRefused("header")
     header, claims = _object(head), _object(body)
-    if not set(header) <= _HEADER:
+    if not set(header) <= (_HEADER | {"jku"} if jku else _HEADER):
         raise TokenRefused("header")
     algorithm, key_id, kind = header.get("alg"), header.get("kid"), header.get("typ", "")
-    if algorithm not in ALGORITHMS or not _is_text(key_id) or not isinstance(kind, str):
+    url = header.get("jku", "")
+    if algorithm not in ALGORITHMS or not _is_text(key_id) or not isinstance(kind, str) or not isinstance(url, str):
         raise TokenRefused("header")
     issuer = claims.get("iss")
     if not _is_text(issuer):
         raise TokenRefused("issuer")
-    return UnverifiedToken(issuer, key_id, algorithm, kind.lower().removeprefix("application/"), text)
+    return UnverifiedToken(issuer, key_id, algorithm, kind.lower().removeprefix("application/"), text, url)
 
 
 def verify(
@@ -157,11 +175,17 @@ def verify(
     return _checked(_members(payload), expected, now())
 
 
+def sign(claims: Mapping[str, Any], kind: str, key: SigningKey) -> str:
+    """A token of these claims, with ``kind`` as its ``typ``."""
+    signed: str = jws.sign(json.dumps(claims).encode(), key.key, {"kid": key.key_id, "typ": kind}, key.algorithm)
+    return signed
+
+
 def _checked(claims: dict[str, Any], expected: Expected, now: float) -> Claims:
     """Every claim is there, is of its type, and says what it must (RFC 7519 §4.1, RFC 8725 §3.8 to 3.12)."""
     leeway = min(expected.leeway_seconds, MAX_LEEWAY_SECONDS)
     subject, token_id, audience = claims.get("sub"), claims.get("jti"), claims.get("aud")
-    begins, ends = _moment(claims.get("iat")), _moment(claims.get("exp"))
+    begins, ends = _moment(claims.get("iat", now if expected.from_now else None)), _moment(claims.get("exp"))
     valid_from = _moment(claims.get("nbf", 0))
     if not _is_text(subject) or not _is_text(token_id) or begins is None or ends is None or valid_from is None:
         raise TokenRefused("claims")
@@ -173,7 +197,7 @@ def _checked(claims: dict[str, Any], expected: Expected, now: float) -> Claims:
         raise TokenRefused("expired")
     if max(begins, valid_from) > now + leeway:
         raise TokenRefused("early")
-    if ends - begins > expected.lifetime_seconds:
+    if ends - (now + leeway if expected.from_now else begins) > expected.lifetime_seconds:
         raise TokenRefused("lifetime")
     return Claims(subject, token_id, ends, claims)
 
@@ -207,9 +231,15 @@ def public_key(member: Mapping[str, Any], algorithms: tuple[str, ...]) -> Verify
         size = getattr(key.prepared_key, "key_size", 0)
     except Exception as error:
         raise ValueError("a key that cannot be read") from error
-    if kind == "RSA" and size < MIN_RSA_BITS:
-        raise ValueError(f"an RSA key of fewer than {MIN_RSA_BITS} bits")
+    if kind == "RSA" and not MIN_RSA_BITS <= size <= MAX_RSA_BITS:
+        raise ValueError(f"an RSA key of fewer than {MIN_RSA_BITS} bits, or more than {MAX_RSA_BITS}")
     return VerifyingKey(key_id, algorithm, key)
+
+
+def own_key(private: Any, algorithm: str, key_id: str) -> tuple[SigningKey, VerifyingKey]:
+    """Both halves of a key of our own, made ready once, from a private key of ``cryptography``."""
+    key: Any = jwk.construct(private, algorithm)
+    return SigningKey(key_id, algorithm, key), VerifyingKey(key_id, algorithm, key.public_key())
 
 
 def _algorithm(kind: object, curve: object, algorithms: tuple[str, ...]) -> str:

@@ -46,6 +46,29 @@ PROBLEM_SCHEMA = {
     "additionalProperties": True,
 }
 
+TOKEN_REQUEST: dict[str, Any] = {
+    "required": True,
+    "description": "RFC 6749 §4.4.2 and RFC 7523 §2.2. Errors that RFC 6749 §5.2 has a code for are `application/json`, "
+    "with `error` and `error_description` beside the members of a problem document.",
+    "content": {
+        "application/x-www-form-urlencoded": {
+            "schema": {
+                "type": "object",
+                "required": ["grant_type", "client_assertion_type", "client_assertion"],
+                "properties": {
+                    "grant_type": {"type": "string", "const": "client_credentials"},
+                    "client_assertion_type": {
+                        "type": "string",
+                        "const": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                    },
+                    "client_assertion": {"type": "string", "description": "A JWT: RS384 or ES384, good for 5 minutes"},
+                    "scope": {"type": "string", "description": "Names with blanks between them; all if absent"},
+                },
+            }
+        }
+    },
+}
+
 IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",

@@ -12,10 +12,14 @@ from gateway.api.exchange import Exchange, exchange_of
 
 if TYPE_CHECKING:
     from gateway.admission.access import AccessPolicy
+    from gateway.admission.api_key import ApiKeys
+    from gateway.admission.client_store import ClientStore
     from gateway.admission.idempotency import Idempotency
     from gateway.admission.key_store import KeyStore
+    from gateway.admission.oauth import OAuth
     from gateway.admission.plans import Plans
     from gateway.admission.revocations import RevokedTokens
+    from gateway.admission.sessions import Sessions
     from gateway.admission.switches import Switches
     from gateway.admission.usage_store import UsageStore
     from gateway.api.admission import Gate
@@ -56,7 +60,11 @@ class Parts:
     catalog: ModelCatalog
     deid_policies: DeidPolicies
     keys: KeyStore
+    api_keys: ApiKeys
+    sessions: Sessions
     revoked_tokens: RevokedTokens
+    clients: ClientStore
+    oauth: OAuth | None
     switches: Switches
     usage: UsageStore
     idempotency: Idempotency

@@ -69,8 +69,12 @@ def problem_response(scope: Scope, error: GatewayError) -> Response:
         headers["WWW-Authenticate"] = f'Bearer realm="{REALM}"'  # RFC 9110 §15.5.2 asks for it
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(error.members.get("allow", ()))  # RFC 9110 §15.5.6
+    if exchange.page is not None:  # someone with a browser
+        page = exchange.page(scope, error)
+        page.headers.update(headers)
+        return page
     body = orjson.dumps(error.problem(exchange.request_id))
-    return Response(body, error.status, headers, MEDIA_TYPE)
+    return Response(body, error.status, headers, getattr(error, "media_type", MEDIA_TYPE))
 
 
 def as_gateway_error(error: Exception) -> GatewayError:

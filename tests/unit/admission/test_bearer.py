@@ -12,6 +12,8 @@ from gateway.admission.authenticate import CredentialRefused
 from gateway.admission.bearer import BearerTokens
 from gateway.admission.issuers import IssuerPolicy
 from gateway.admission.jwks import RemoteKeys
+from gateway.admission.jwks_fetch import KeySetFetcher
+from gateway.admission.outside_issuer import OutsideIssuer
 from gateway.admission.revocations import RevokedTokens
 from gateway.database import create_engine
 from gateway.errors import StoreUnavailable
@@ -66,9 +68,10 @@ def revoked(engine: AsyncEngine) -> RevokedTokens:
 
 @pytest.fixture
 async def tokens(server: JwksServer, revoked: RevokedTokens) -> AsyncIterator[BearerTokens]:
-    scheme = BearerTokens([(policy(server), RemoteKeys(server.url, ("ES256",)))], ACCESS, revoked, PEPPER)
-    yield scheme
-    await scheme.close()
+    fetcher = KeySetFetcher()
+    issuer = OutsideIssuer(policy(server), RemoteKeys(server.url, ("ES256",), fetcher), ACCESS, PEPPER)
+    yield BearerTokens([issuer], revoked)
+    await fetcher.close()
 
 
 def sent(token: str) -> dict[str, str]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.admission.jwks import LAST_GOOD_SECONDS, MAX_BYTES, REFRESH_SECONDS, RETRY_SECONDS, RemoteKeys
+from gateway.admission.jwks import LAST_GOOD_SECONDS, REFRESH_SECONDS, RETRY_SECONDS, RemoteKeys
+from gateway.admission.jwks_fetch import MAX_BYTES, KeySetFetcher
 from gateway.errors import StoreUnavailable
 from tests.support.issuer import JwksServer, SigningKey, serving
 
@@ -36,9 +37,9 @@ def server() -> Iterator[JwksServer]:
 
 @pytest.fixture
 async def keys(server: JwksServer, clock: Clock) -> AsyncIterator[RemoteKeys]:
-    source = RemoteKeys(server.url, ("ES256",), now=clock)
-    yield source
-    await source.close()
+    fetcher = KeySetFetcher()
+    yield RemoteKeys(server.url, ("ES256",), fetcher, now=clock)
+    await fetcher.close()
 
 
 async def test_many_who_ask_share_one_fetch(keys: RemoteKeys, server: JwksServer) -> None:
@@ -134,7 +135,7 @@ async def test_redirects_are_not_followed(keys: RemoteKeys, server: JwksServer) 
 async def test_a_slow_issuer_costs_no_more_than_the_fetch_time(
     keys: RemoteKeys, server: JwksServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.admission.jwks.FETCH_SECONDS", 0.2)
+    monkeypatch.setattr("gateway.admission.jwks_fetch.FETCH_SECONDS", 0.2)
     server.delay = 1.0
     with pytest.raises(StoreUnavailable):
         await keys.find("one")
