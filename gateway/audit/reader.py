@@ -57,20 +57,44 @@ class AuditReader:
             await self._store.head()
 
     async def find(self, filters: Filters, cursor: int | None = None, limit: int = 100) -> Page:
-        """The newest records that match; the page's cursor leads to those after it."""
+        """The newest records that match; the page's cursor leads to those after it. A page may be short."""
         async with self._errors_named():
             return await self._store.find(filters, cursor, limit)
 
-    async def walk(self, filters: Filters, after_seq: int = 0) -> AsyncIterator[Record]:
-        """All that match, oldest first, as many as there are when the walk reaches the end."""
+    async def newest(self, filters: Filters, cursor: int | None = None, limit: int = 100) -> tuple[Record, ...]:
+        """As many as there are, up to ``limit``, however long the search takes."""
+        found: list[Record] = []
         while True:
+            page = await self.find(filters, cursor, limit - len(found))
+            found += page.records
+            cursor = page.cursor
+            if cursor is None or len(found) >= limit:
+                return tuple(found)
+
+    async def range_of(self, filters: Filters) -> tuple[int, int]:
+        """After which number the records that match begin, and the last number that they may have now."""
+        async with self._errors_named():
+            return await self._store.range_of(filters)
+
+    async def walk(
+        self,
+        filters: Filters,
+        after_seq: int = 0,
+        until: int | None = None,
+        progress: Callable[[int], None] = lambda _reached: None,
+    ) -> AsyncIterator[Record]:
+        """All that match, oldest first, up to the log's end of now or to ``until``.
+
+        Each piece is a query of its own: nothing of the database is held while the caller is busy with a record.
+        """
+        low, high = await self.range_of(filters)
+        after_seq, until = max(after_seq, low), high if until is None else min(high, until)
+        while after_seq < until:
             async with self._errors_named():
-                records = await self._store.read(after_seq, _PAGE, filters)
+                records, after_seq = await self._store.read_on(after_seq, until, _PAGE, filters)
             for record in records:
                 yield record
-            if len(records) < _PAGE:
-                return
-            after_seq = records[-1].seq
+            progress(after_seq)
 
     async def verify(
         self,

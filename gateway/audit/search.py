@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """All that are set must match. Each is answered from an index.
+    """All that are set must match. ``finder.py`` says how they are answered.
 
     Attributes:
         since: Not before.
@@ -42,7 +42,10 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Records, the newest first, and where the next page starts; None after the last."""
+    """Records, the newest first, and where the next page starts; None after the last.
+
+    A page may be short, even empty, and still have a cursor: one search looks at a bounded part of the log.
+    """
 
     records: tuple[Record, ...]
     cursor: int | None
@@ -57,18 +60,43 @@ _PARTIAL: dict[tuple[str, str | None], ColumnElement[bool]] = {
 }
 
 
-def matching(filters: Filters) -> list[ColumnElement[bool]]:
-    """The conditions, for SQL."""
+def indexed(filters: Filters) -> tuple[str, ...]:
+    """The filters that are set and have an index of their own by number; likely the rarest first.
+
+    Most records succeed, so ``success`` has none.
+    """
+    names = ("request_id", "patient", "actor", "model", "type", "outcome", "tenant")
+    return tuple(
+        name
+        for name in names
+        if getattr(filters, name) is not None and (name, getattr(filters, name)) != ("outcome", "success")
+    )
+
+
+def condition(filters: Filters, name: str) -> list[ColumnElement[bool]]:
+    """The condition of one filter, such that its index is used."""
+    value = getattr(filters, name)
+    partial = _PARTIAL.get((name, value), _PARTIAL.get((name, None)))
+    return [audit.c[name] == value, *(() if partial is None else (partial,))]
+
+
+def matching(filters: Filters, by: str | None = None) -> list[ColumnElement[bool]]:
+    """The conditions, for SQL.
+
+    Args:
+        filters: What to look for.
+        by: The filter whose index is used. All others are written so that no index fits them: a planner without
+            statistics takes any.
+    """
     conditions: list[ColumnElement[bool]] = []
     for name in filters.names():
         value = getattr(filters, name)
-        if name == "since":
-            conditions.append(audit.c.time >= time_text(value))
+        if name == by:
+            conditions += condition(filters, name)
+        elif name == "since":
+            conditions.append(audit.c.time.concat("") >= time_text(value))
         elif name == "until":
-            conditions.append(audit.c.time < time_text(value))
+            conditions.append(audit.c.time.concat("") < time_text(value))
         else:
-            conditions.append(audit.c[name] == value)
-            condition = _PARTIAL.get((name, value), _PARTIAL.get((name, None)))
-            if condition is not None:  # SQL conditions have no truth value
-                conditions.append(condition)
+            conditions.append(audit.c[name].concat("") == value)
     return conditions

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import insert, select, text
 
-from gateway.audit.chain import EMPTY, Head, Record, link, public_digest
+from gateway.audit.chain import EMPTY, MAX_INTEGER, Head, Record, link, public_digest
 from gateway.audit.events import fields_of
-from gateway.audit.search import Page, matching
+from gateway.audit.finder import bounds, newest, oldest
+from gateway.audit.search import Filters, Page
 from gateway.audit.tables import audit, row_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from gateway.audit.events import AuditEvent
     from gateway.audit.keys import ChainKey, KeyRing
-    from gateway.audit.search import Filters
 
 _ADVISORY_LOCK = 0x6175646974  # "audit"; any number that nothing else in the database locks
 _TAKE_LOCK = {
@@ -40,7 +40,6 @@ _TAKE_LOCK = {
     ),
 }
 _HEAD = select(audit.c.seq, audit.c.hash, audit.c.body).order_by(audit.c.seq.desc()).limit(1)
-_RECORD = select(audit.c.seq, audit.c.body, audit.c.prev, audit.c.hash)
 
 
 def patience(engine: AsyncEngine, seconds: float) -> float | None:
@@ -126,26 +125,40 @@ class AuditStore:
         async with self._engine.connect() as connection:
             return await _head(connection)
 
-    async def read(self, after_seq: int = 0, limit: int = 1000, filters: Filters | None = None) -> list[Record]:
-        """Records in the order of the chain, those after ``after_seq`` that match."""
-        conditions = matching(filters) if filters else []
-        query = _RECORD.where(audit.c.seq > after_seq, *conditions).order_by(audit.c.seq).limit(limit)
+    async def read(
+        self, after_seq: int = 0, limit: int = 1000, filters: Filters | None = None, *, until: int = MAX_INTEGER
+    ) -> list[Record]:
+        """Records in the order of the chain, those after ``after_seq`` and up to ``until`` that match."""
         async with self._engine.connect() as connection:
-            return [_record(row) for row in await connection.execute(query)]
+            _, high = await bounds(connection, filters or Filters())
+        records: list[Record] = []
+        while len(records) < limit and after_seq < min(until, high - 1):
+            some, after_seq = await self.read_on(after_seq, min(until, high - 1), limit - len(records), filters)
+            records += some
+        return records
+
+    async def read_on(
+        self, after_seq: int, until: int, limit: int, filters: Filters | None = None
+    ) -> tuple[list[Record], int]:
+        """The next records that match in one window of the log, and the number after which to go on."""
+        async with self._engine.connect() as connection:
+            rows, reached = await oldest(connection, filters or Filters(), after_seq, until, limit)
+        return [_record(row) for row in rows], reached
+
+    async def range_of(self, filters: Filters) -> tuple[int, int]:
+        """After which number the records that match begin, and the last number that they may have."""
+        async with self._engine.connect() as connection:
+            low, high = await bounds(connection, filters)
+        return low, high - 1
 
     async def find(self, filters: Filters, cursor: int | None = None, limit: int = 100) -> Page:
         """The newest records that match; with ``cursor`` of the page before, those after it.
 
         Records that are added meanwhile do not shift the pages.
         """
-        query = _RECORD.where(*matching(filters))
-        if cursor is not None:
-            query = query.where(audit.c.seq < cursor)
-        query = query.order_by(audit.c.seq.desc()).limit(limit + 1)
         async with self._engine.connect() as connection:
-            records = [_record(row) for row in await connection.execute(query)]
-        more = len(records) > limit
-        return Page(tuple(records[:limit]), records[limit - 1].seq if more else None)
+            rows, onward = await newest(connection, filters, cursor, limit)
+        return Page(tuple(_record(row) for row in rows), onward)
 
     async def close(self) -> None:
         """Give up the connection that appends go over."""

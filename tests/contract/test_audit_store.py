@@ -14,10 +14,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, delete, select, text, update
 
+from gateway.audit import finder
 from gateway.audit.chain import GENESIS
 from gateway.audit.events import KeyRevoked, UnfitEvent, fields_of
 from gateway.audit.reader import AuditReader
-from gateway.audit.search import Filters, matching
+from gateway.audit.search import Filters, indexed, matching
 from gateway.audit.store import AuditStore
 from gateway.audit.tables import audit
 from gateway.database import metadata
@@ -221,11 +222,12 @@ async def test_a_walk_meets_every_match_once(store: AuditStore, engine: AsyncEng
         (Filters(tenant="st-mary"), "ix_audit_tenant_seq"),
         (Filters(type="key.revoked"), "ix_audit_type_seq"),
         (Filters(request_id="r1"), "ix_audit_request_id"),
-        (Filters(since=datetime(2026, 1, 1, tzinfo=UTC)), "ix_audit_time"),
+        (Filters(type="key.revoked", tenant="st-mary", request_id="r1"), "ix_audit_request_id"),
     ],
 )
-async def test_a_search_can_read_an_index(engine: AsyncEngine, filters: Filters, index: str) -> None:
-    query = select(audit.c.body).where(*matching(filters))
+async def test_a_search_reads_an_index(engine: AsyncEngine, filters: Filters, index: str) -> None:
+    [by, *_] = indexed(filters)
+    query = select(audit.c.body).where(*matching(filters, by), audit.c.seq < 10**6).order_by(audit.c.seq.desc())
     plain = query.compile(engine.sync_engine, compile_kwargs={"literal_binds": True})
     async with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
@@ -236,6 +238,62 @@ async def test_a_search_can_read_an_index(engine: AsyncEngine, filters: Filters,
         plan = str((await connection.exec_driver_sql(statement)).all())
 
     assert index in plan
+
+
+@pytest.fixture
+async def many(store: AuditStore, monkeypatch: pytest.MonkeyPatch) -> AuditStore:
+    """A log that is long for its bounds: half of it of each tenant, none of the second with the first model."""
+    monkeypatch.setattr(finder, "FEW", 20)
+    monkeypatch.setattr(finder, "WINDOW", 50)
+    monkeypatch.setattr(finder, "LOOK", 200)
+    tenants = ({"tenant": "t0", "model": "chest"}, {"tenant": "t1", "model": "brain"})
+    await store.append([finished(f"r{number}", **tenants[number % 2]) for number in range(1000)])
+    return store
+
+
+async def test_filters_that_never_meet_are_searched_piece_by_piece(many: AuditStore) -> None:
+    looked: list[int | None] = [None]
+    while True:
+        page = await many.find(Filters(tenant="t1", model="chest"), looked[-1], 10)
+        assert page.records == ()
+        if page.cursor is None:
+            break
+        looked.append(page.cursor)
+
+    assert looked == [None, 801, 601, 401, 201]
+
+
+async def test_filters_that_are_common_fill_their_pages(many: AuditStore) -> None:
+    filters = Filters(tenant="t1", model="brain", type="request.finished", outcome="success")
+    first = await many.find(filters, None, 60)
+    second = await many.find(filters, first.cursor, 60)
+
+    assert [record.seq for record in first.records] == list(range(1000, 880, -2))
+    assert [record.seq for record in second.records] == list(range(880, 760, -2))
+
+
+async def test_a_rare_filter_leads_a_common_one(many: AuditStore) -> None:
+    await many.append([finished("rare", tenant="t1", patient="ff")])
+    await many.append([finished(f"later{number}", tenant="t1") for number in range(400)])
+
+    page = await many.find(Filters(tenant="t1", patient="ff"))
+    assert [record.fields["request_id"] for record in page.records] == ["rare"]
+    assert page.cursor is None
+
+
+async def test_times_are_found_though_clocks_differ(store: AuditStore, clock: Clock) -> None:
+    """Of nodes whose clocks differ by less than an hour, all records are found by their own times."""
+    start = clock.now
+    times = [start + timedelta(minutes=30 * number + 40 * (number % 2)) for number in range(300)]
+    for number in range(300):
+        clock.now = times[number]
+        await store.append([finished(f"r{number}")])
+    since, until = start + timedelta(hours=50, minutes=30), start + timedelta(hours=100, minutes=30)
+    assert times != sorted(times)
+
+    page = await store.find(Filters(since=since, until=until), None, 1000)
+    expected = [f"r{number}" for number in range(300) if since <= times[number] < until]
+    assert [record.fields["request_id"] for record in page.records] == expected[::-1]
 
 
 APPENDERS = """

@@ -1,0 +1,132 @@
+"""Step 7 of 7: finding records in a log of any length in bounded time.
+
+Numbers run with time, so a time range becomes a range of numbers. Of several filters the rarest, counted in its own
+index up to a bound, leads: all its records are looked at. Where none is rare, the log is looked at from the newest
+down, window by window, until the page is full or the bound of one search is reached; the cursor goes on from there.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+from sqlalchemy.sql import literal
+
+from gateway.audit.chain import time_text
+from gateway.audit.search import condition, indexed, matching
+from gateway.audit.tables import audit
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Row, Select
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from gateway.audit.search import Filters
+
+CLOCKS_DIFFER_SECONDS = 3600
+"""Most by which the clocks of two nodes may differ, for a search by time to find all."""
+FEW = 2000
+"""Records of one filter that are all looked at."""
+WINDOW = 10_000
+"""Numbers looked at in one query, where no filter is rare."""
+LOOK = 50_000
+"""Numbers looked at in one search, where no filter is rare."""
+
+_COLUMNS = (audit.c.seq, audit.c.body, audit.c.prev, audit.c.hash)
+Rows = list["Row[int, str, str, str]"]
+
+
+async def newest(
+    connection: AsyncConnection, filters: Filters, cursor: int | None, limit: int
+) -> tuple[Rows, int | None]:
+    """The newest records before ``cursor`` that match, at most ``limit``, and the cursor of what comes after them.
+
+    The cursor is None where there is no more.
+    """
+    low, high = await bounds(connection, filters)
+    high = high if cursor is None else min(high, cursor)
+    by = await _leader(connection, filters, low, high)
+    if by is not None or (not indexed(filters) and filters.outcome is None):
+        query = _query(filters, by, low, high).order_by(audit.c.seq.desc()).limit(limit + 1)
+        found = list(await connection.execute(query))
+        return found[:limit], found[limit - 1].seq if len(found) > limit else None
+    return await _by_windows(connection, filters, low, high, limit)
+
+
+async def oldest(connection: AsyncConnection, filters: Filters, after: int, until: int, limit: int) -> tuple[Rows, int]:
+    """Records after ``after`` and up to ``until`` that match, at most ``limit``, and after which number to go on.
+
+    Looks at one window: there may be none in it, and more behind it.
+    """
+    by = next(iter(indexed(filters)), None)
+    high = min(until, after + LOOK)
+    query = _query(filters, by, after, high + 1).order_by(audit.c.seq).limit(limit)
+    found = list(await connection.execute(query))
+    return found, found[-1].seq if len(found) == limit else high
+
+
+async def bounds(connection: AsyncConnection, filters: Filters) -> tuple[int, int]:
+    """The records that match have numbers greater than the first and smaller than the second."""
+    low = await _number_before(connection, filters.since) if filters.since else 0
+    high = await _number_from(connection, filters.until) if filters.until else None
+    if high is None:
+        last = (await connection.execute(select(func.max(audit.c.seq)))).scalar_one()
+        high = (last or 0) + 1
+    return low, high
+
+
+async def _number_before(connection: AsyncConnection, time: datetime) -> int:
+    """Of the last record that was surely made before this time; 0 if there is none."""
+    query = select(audit.c.seq).where(audit.c.time < _moved(time, -CLOCKS_DIFFER_SECONDS))
+    return (await connection.execute(query.order_by(audit.c.time.desc()).limit(1))).scalar_one_or_none() or 0
+
+
+async def _number_from(connection: AsyncConnection, time: datetime) -> int | None:
+    """Of the first record that was surely made after this time; None if there is none."""
+    query = select(audit.c.seq).where(audit.c.time >= _moved(time, CLOCKS_DIFFER_SECONDS))
+    return (await connection.execute(query.order_by(audit.c.time).limit(1))).scalar_one_or_none()
+
+
+def _moved(time: datetime, seconds: int) -> str:
+    try:
+        return time_text(time + timedelta(seconds=seconds))
+    except OverflowError:  # at either end of what a date can be
+        return time_text(time)
+
+
+async def _leader(connection: AsyncConnection, filters: Filters, low: int, high: int) -> str | None:
+    """The filter with the fewest records in this range, if they are few; or the only one that is set."""
+    names = indexed(filters)
+    others = [name for name in filters.names() if name not in {"since", "until"}]
+    if len(others) == 1:
+        return next(iter(names), None)
+    counts: dict[str, int] = {}
+    for name in names:
+        some = select(literal(1)).where(*condition(filters, name), audit.c.seq > low, audit.c.seq < high).limit(FEW)
+        counts[name] = (await connection.execute(select(func.count()).select_from(some.subquery()))).scalar_one()
+        if counts[name] < FEW // 10:
+            return name
+    rarest = min(counts, key=counts.__getitem__, default=None)
+    return rarest if rarest is not None and counts[rarest] < FEW else None
+
+
+async def _by_windows(
+    connection: AsyncConnection, filters: Filters, low: int, high: int, limit: int
+) -> tuple[Rows, int | None]:
+    by = next(iter(indexed(filters)), None)
+    found: Rows = []
+    end = max(low + 1, high - LOOK)
+    while high > end:
+        start = max(end, high - WINDOW)
+        query = _query(filters, by, start - 1, high).order_by(audit.c.seq.desc()).limit(limit + 1 - len(found))
+        found += await connection.execute(query)
+        if len(found) > limit:
+            return found[:limit], found[limit - 1].seq
+        high = start
+    return found, high if high > low + 1 else None
+
+
+def _query(filters: Filters, by: str | None, low: int, high: int) -> Select[int, str, str, str]:
+    return select(*_COLUMNS).where(*matching(filters, by), audit.c.seq > low, audit.c.seq < high)
