@@ -14,6 +14,7 @@ from typer.main import get_command
 
 MODULES = {
     "keys": "gateway.cli.keys",
+    "clients": "gateway.cli.clients",
     "switches": "gateway.cli.switches",
     "usage": "gateway.cli.usage",
     "audit": "gateway.cli.audit",

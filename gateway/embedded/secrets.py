@@ -1,7 +1,7 @@
 """The one-machine stack: this machine's own secrets, made once and kept in files of mode 0600.
 
 Losing them is not harmless: without the pepper every API key is void, without the pseudonym key the same patient gets
-new pseudonyms, without the chain key the audit log cannot be verified.
+new pseudonyms, without the chain key the audit log cannot be verified. The tokens' key alone may go: they are short.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 NAMES = ("ADMISSION_KEY_PEPPER", "DEID_KEY", "AUDIT_CHAIN_KEY")
 """The settings that hold secrets; each is read from the file that ``<NAME>_FILE`` names."""
+
+TOKEN_KEY = "OAUTH_SIGNING_KEY"  # noqa: S105 - a setting's name
+"""The one that a gateway can be without: it needs to know its own address to use it."""
 
 _BYTES = 48
 

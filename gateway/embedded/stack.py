@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from gateway.catalog import ModelCatalog
 from gateway.embedded.child import Child
 from gateway.embedded.errors import StackError
-from gateway.embedded.secrets import NAMES, ensure_secrets
+from gateway.embedded.secrets import NAMES, TOKEN_KEY, ensure_secret, ensure_secrets
 from gateway.embedded.triton import Triton
 from gateway.embedded.triton_environment import DEFAULT_ENVIRONMENT, TritonEnvironment
 from gateway.embedded.valkey import Valkey
@@ -131,10 +131,21 @@ class Stack:
             "The gateway",
             [sys.executable, "-m", "gateway.cli", "serve", "--fd", str(listener.fileno())],
             log=self.state.logs / "gateway.log",
-            environment=inherited | self.variables() | dict(variables or {}),
+            environment=self._of_tokens(listener) | inherited | self.variables() | dict(variables or {}),
             pass_fds=(listener.fileno(),),
         )
         self._address = listener.getsockname()[:2]
+
+    def _of_tokens(self, listener: socket.socket) -> dict[str, str]:
+        """A key for access tokens, and the gateway's URL as callers on this machine know it."""
+        if TOKEN_KEY in os.environ:
+            return {}
+        host, port = listener.getsockname()[:2]
+        known_as = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(host, host)  # noqa: S104
+        if known_as not in {"127.0.0.1", "[::1]"} and "OAUTH_ISSUER" not in os.environ:
+            return {}  # tokens over plain HTTP are given on this machine alone
+        key = ensure_secret(self.state.secret(TOKEN_KEY))
+        return {f"{TOKEN_KEY}_FILE": str(key), "OAUTH_ISSUER": f"http://{known_as}:{port}"}
 
     def wait_gateway_ready(self) -> None:
         """Wait until the gateway says that it and all it needs are ready.
