@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 from gateway.admission.plans import INFLIGHT
 from gateway.errors import QuotaExceeded
@@ -23,8 +22,7 @@ _JITTER = 0.1
 Source = Literal["shared", "local", "open", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What one request asks of its caller's limits.
 
     Attributes:
@@ -44,8 +42,7 @@ class Claim:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class WindowState:
+class WindowState(NamedTuple):
     """One window after the decision.
 
     Attributes:
@@ -63,8 +60,7 @@ class WindowState:
     refused: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What the limiter decided about one request.
 
     Attributes:

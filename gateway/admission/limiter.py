@@ -11,7 +11,6 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import structlog
@@ -86,7 +85,7 @@ class Limiter:
             LimiterUnavailable: Redis is away and the failure policy is ``closed``.
             Forbidden: The caller's plan does not exist.
         """
-        plan = self._plans[principal.plan]
+        plan = self._plans.of(principal.plan, principal.limits)
         if plan.unlimited:
             return Decision(plan)
         key_id = principal.key_id
@@ -103,7 +102,7 @@ class Limiter:
             return decision
         if plan.shadow:
             log.info("limiter.shadow", key_id=key_id, violated=decision.violated)
-            return replace(decision, admitted=True)
+            return decision._replace(admitted=True)
         raise LimitReached.of(decision)
 
     async def release(self, principal: Principal, request_id: str) -> None:
@@ -132,9 +131,8 @@ class Limiter:
         await self._shared.close()
 
     async def _decide(self, claim: Claim) -> Decision:
-        own = self._local.reserve(claim)
-        if not own.admitted:
-            return own
+        if (refusal := self._local.hold(claim)) is not None:
+            return refusal
         if not self._breaker.allows():
             return self._alone(claim)
         debt = self._local.take_debt(claim)
@@ -163,7 +161,7 @@ class Limiter:
             raise LimiterUnavailable
         if self._failure == "open":
             return Decision(claim.plan, source="open")
-        decision = self._local.reserve(claim, share=True)
+        decision = self._local.decide(claim)
         if decision.admitted:
             self._local.owe(claim, (claim.cost,) * len(claim.plan.windows))
         return decision
@@ -195,8 +193,8 @@ class Limiter:
             return None
         if cost < refused_cost:
             return None
-        states = tuple(replace(state, back=max(0.0, state.back - elapsed)) for state in decision.windows)
-        return replace(decision, windows=states)
+        states = tuple(state._replace(back=max(0.0, state.back - elapsed)) for state in decision.windows)
+        return decision._replace(windows=states)
 
     def _remember_refusal(self, key_id: str, cost: int, decision: Decision) -> None:
         if decision.source != "shared" or not decision.refused_for:

@@ -8,7 +8,6 @@ share of the limit. When it is back, what was let in meanwhile is reported to it
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.admission.decision import Decision, WindowState
@@ -20,18 +19,89 @@ if TYPE_CHECKING:
 MAX_CALLERS = 10_000
 
 
-@dataclass(slots=True)
 class _Count:
-    """Sub-buckets of one window of one caller, and those of their requests that Redis has not heard of."""
+    """One window of one caller: the charges by sub-bucket, the oldest first, and those that Redis has not heard of."""
 
-    buckets: dict[int, int] = field(default_factory=dict)
-    unreported: dict[int, int] = field(default_factory=dict)
+    __slots__ = ("_last", "charges", "size", "span", "total", "unreported")
+
+    def __init__(self, window: Window) -> None:
+        self.size = window.bucket_us
+        self.span = window.buckets
+        self.charges: dict[int, int] = {}
+        self.total = 0
+        self.unreported: dict[int, int] = {}
+        self._last = 0
+
+    def used(self, now_us: int) -> int:
+        """What counts at this time. What is over is forgotten."""
+        first = now_us // self.size - self.span
+        while self.charges:
+            oldest = next(iter(self.charges))
+            if oldest >= first:
+                break
+            self.total -= self.charges.pop(oldest)
+        return self.total
+
+    def charge(self, at_us: int, cost: int) -> None:
+        bucket = at_us // self.size
+        self.charges[bucket] = self.charges.get(bucket, 0) + cost
+        self.total += cost
+        if bucket < self._last:  # it waited for a Redis that did not answer, and others did not
+            self.charges = dict(sorted(self.charges.items()))
+        else:
+            self._last = bucket
+
+    def refund(self, at_us: int, cost: int) -> None:
+        bucket = at_us // self.size
+        if bucket in self.charges:  # else it is over, and nothing is left to undo
+            self.total -= cost
+            self.charges[bucket] -= cost
+            if not self.charges[bucket]:
+                del self.charges[bucket]
+
+    def back(self, now_us: int, enough: int) -> float:
+        """Seconds until buckets are over that hold ``enough``; inf if all of them do not."""
+        for bucket, charges in self.charges.items():
+            enough -= charges
+            if enough <= 0:
+                return self._left(bucket, now_us)
+        return float("inf")
+
+    def oldest_left(self, now_us: int) -> float:
+        """Seconds until the oldest bucket is over."""
+        return self._left(next(iter(self.charges), now_us // self.size), now_us)
+
+    def _left(self, bucket: int, now_us: int) -> float:
+        return ((bucket + self.span + 1) * self.size - now_us) / 1_000_000
 
 
-@dataclass(slots=True)
 class _Caller:
-    counts: dict[float, _Count] = field(default_factory=dict)
-    leases: dict[str, float] = field(default_factory=dict)
+    __slots__ = ("_by_seconds", "_counts", "_windows", "leases", "owes")
+
+    def __init__(self) -> None:
+        self._by_seconds: dict[float, _Count] = {}
+        self._windows: tuple[Window, ...] = ()
+        self._counts: list[_Count] = []
+        self.leases: dict[str, float] = {}
+        self.owes = False
+
+    def counts(self, windows: tuple[Window, ...]) -> list[_Count]:
+        """One a window. A window of another limit and the same length is the same window."""
+        if windows is not self._windows:  # the caller's first request, or its plan is another now
+            by_seconds = self._by_seconds
+            for window in windows:
+                by_seconds.setdefault(window.seconds, _Count(window))
+            self._windows, self._counts = windows, [by_seconds[window.seconds] for window in windows]
+        return self._counts
+
+    def owes_more(self) -> bool:
+        """Whether charges of another plan's windows are left, which Redis has not heard of."""
+        return any(count.unreported for count in self._by_seconds.values())
+
+    def running(self, now: float) -> int:
+        """Leases that are held. Those that nobody released are forgotten."""
+        self.leases = {name: deadline for name, deadline in self.leases.items() if deadline > now}
+        return len(self.leases)
 
 
 class LocalWindows:
@@ -45,43 +115,31 @@ class LocalWindows:
         self._workers = workers
         self._callers: OrderedDict[str, _Caller] = OrderedDict()
 
-    def reserve(self, claim: Claim, *, share: bool = False) -> Decision:
-        """Charge every window and take the lease, or do neither.
+    def hold(self, claim: Claim) -> Decision | None:
+        """Charge every window and take the lease if all of it fits into the whole limits; else do neither.
 
-        Args:
-            claim: The request.
-            share: Hold against this process's share of the limits, at least 1, and not the whole of them.
+        Returns:
+            The refusal; None if it was charged.
         """
-        plan, cost, now = claim.plan, claim.cost, claim.at
         caller = self._caller(claim.key_id)
-        concurrency = None
-        if plan.concurrency is not None:
-            concurrency = self._part(plan.concurrency, share=share)
-            caller.leases = {name: deadline for name, deadline in caller.leases.items() if deadline > now}
-        states = tuple(
-            self._state(caller, window, cost, self._part(window.limit, share=share), now) for window in plan.windows
-        )
-        full = concurrency is not None and len(caller.leases) >= concurrency
-        admitted = not full and not any(state.refused for state in states)
-        if admitted:
-            for window in plan.windows:
-                _add(_count(caller, window).buckets, _bucket(window, now), cost)
-            if concurrency is not None:
-                caller.leases[claim.lease] = now + claim.lease_seconds
-            states = tuple(replace(state, remaining=state.remaining - cost) for state in states)
-        return Decision(plan, states, len(caller.leases), concurrency, admitted, "local")
+        counts, now_us = caller.counts(claim.plan.windows), _us(claim)
+        if self._charged(claim, caller, counts, now_us, workers=1):
+            return None
+        return self._decision(claim, caller, counts, now_us, workers=1, admitted=False)
+
+    def decide(self, claim: Claim) -> Decision:
+        """The same against this process's share of the limits, at least 1; always says how it stands."""
+        caller = self._caller(claim.key_id)
+        counts, now_us = caller.counts(claim.plan.windows), _us(claim)
+        admitted = self._charged(claim, caller, counts, now_us, workers=self._workers)
+        return self._decision(claim, caller, counts, now_us, workers=self._workers, admitted=admitted)
 
     def refund(self, claim: Claim) -> None:
-        """Undo a reservation that Redis did not confirm."""
-        caller = self._caller(claim.key_id)
+        """Undo a charge that Redis did not confirm."""
+        caller, at_us = self._caller(claim.key_id), _us(claim)
         caller.leases.pop(claim.lease, None)
-        for window in claim.plan.windows:
-            buckets = _count(caller, window).buckets
-            bucket = _bucket(window, claim.at)
-            if bucket in buckets:  # else it is over, and nothing is left to undo
-                _add(buckets, bucket, -claim.cost)
-                if not buckets[bucket]:
-                    del buckets[bucket]
+        for count in caller.counts(claim.plan.windows):
+            count.refund(at_us, claim.cost)
 
     def release(self, key_id: str, lease: str) -> None:
         """End a lease."""
@@ -89,63 +147,69 @@ class LocalWindows:
             caller.leases.pop(lease, None)
 
     def owe(self, claim: Claim, costs: tuple[int, ...]) -> None:
-        """Note what was let in and Redis does not know: one cost a window of the plan."""
-        caller = self._caller(claim.key_id)
-        for window, cost in zip(claim.plan.windows, costs, strict=True):
-            if cost:
-                _add(_count(caller, window).unreported, _bucket(window, claim.at), cost)
+        """Note what was let in and Redis does not know: one cost a window of the plan; or nothing."""
+        if not any(costs):
+            return
+        caller, at_us = self._caller(claim.key_id), _us(claim)
+        caller.owes = True
+        for count, cost in zip(caller.counts(claim.plan.windows), costs, strict=True):
+            bucket = at_us // count.size
+            count.unreported[bucket] = count.unreported.get(bucket, 0) + cost
 
     def take_debt(self, claim: Claim) -> tuple[int, ...]:
-        """What Redis does not know and is still in its window: one number a window. Forgotten here from now on."""
+        """What Redis does not know and is still in its window: a number a window, or none. Forgotten from now on."""
         caller = self._caller(claim.key_id)
-        debt = []
-        for window in claim.plan.windows:
-            count = _count(caller, window)
-            oldest = _bucket(window, claim.at) - window.buckets
+        if not caller.owes:
+            return ()
+        at_us, debt = _us(claim), []
+        for count in caller.counts(claim.plan.windows):
+            oldest = at_us // count.size - count.span
             debt.append(sum(cost for bucket, cost in count.unreported.items() if bucket >= oldest))
             count.unreported.clear()
+        caller.owes = caller.owes_more()
         return tuple(debt)
 
-    def _part(self, limit: int, *, share: bool) -> int:
-        return max(1, limit // self._workers) if share else limit
-
     def _caller(self, key_id: str) -> _Caller:
-        caller = self._callers.setdefault(key_id, _Caller())
-        self._callers.move_to_end(key_id)
-        if len(self._callers) > MAX_CALLERS:
-            self._callers.popitem(last=False)
+        caller = self._callers.get(key_id)
+        if caller is None:
+            caller = self._callers[key_id] = _Caller()
+            if len(self._callers) > MAX_CALLERS:
+                self._callers.popitem(last=False)
+        else:
+            self._callers.move_to_end(key_id)
         return caller
 
-    def _state(self, caller: _Caller, window: Window, cost: int, limit: int, now: float) -> WindowState:
-        count = _count(caller, window)
-        bucket = _bucket(window, now)
-        for old in [number for number in count.buckets if number < bucket - window.buckets]:
-            del count.buckets[old]
-        used = sum(count.buckets.values())
-        over = used + cost - limit
-        if over <= 0:
-            oldest = min(count.buckets, default=bucket)
-            return WindowState(window, limit, limit - used, _end(window, oldest) - now)
-        back = float("inf")
-        for number in sorted(count.buckets):
-            over -= count.buckets[number]
-            if over <= 0:
-                back = _end(window, number) - now
-                break
-        return WindowState(window, limit, limit - used, back, refused=True)
+    def _charged(self, claim: Claim, caller: _Caller, counts: list[_Count], now_us: int, *, workers: int) -> bool:
+        plan, cost = claim.plan, claim.cost
+        for window, count in zip(plan.windows, counts, strict=True):
+            if count.used(now_us) + cost > _part(window.limit, workers):
+                return False
+        if plan.concurrency is not None:
+            most = _part(plan.concurrency, workers)
+            if len(caller.leases) >= most and caller.running(claim.at) >= most:
+                return False
+            caller.leases[claim.lease] = claim.at + claim.lease_seconds
+        for count in counts:
+            count.charge(now_us, cost)
+        return True
+
+    def _decision(
+        self, claim: Claim, caller: _Caller, counts: list[_Count], now_us: int, *, workers: int, admitted: bool
+    ) -> Decision:
+        states = []
+        for window, count in zip(claim.plan.windows, counts, strict=True):
+            limit, used = _part(window.limit, workers), count.used(now_us)
+            over = used + claim.cost - limit
+            refused = not admitted and over > 0
+            back = count.back(now_us, over) if refused else count.oldest_left(now_us)
+            states.append(WindowState(window, limit, limit - used, back, refused=refused))
+        concurrency = None if claim.plan.concurrency is None else _part(claim.plan.concurrency, workers)
+        return Decision(claim.plan, tuple(states), caller.running(claim.at), concurrency, admitted, "local")
 
 
-def _count(caller: _Caller, window: Window) -> _Count:
-    return caller.counts.setdefault(window.seconds, _Count())
+def _part(limit: int, workers: int) -> int:
+    return max(1, limit // workers)
 
 
-def _bucket(window: Window, now: float) -> int:
-    return int(now * 1_000_000) // window.bucket_us
-
-
-def _end(window: Window, bucket: int) -> float:
-    return (bucket + window.buckets + 1) * window.bucket_us / 1_000_000
-
-
-def _add(buckets: dict[int, int], bucket: int, cost: int) -> None:
-    buckets[bucket] = buckets.get(bucket, 0) + cost
+def _us(claim: Claim) -> int:
+    return int(claim.at * 1_000_000)

@@ -33,7 +33,8 @@ def connect(settings: RedisSettings) -> Any:
 
     Returns:
         ``Redis`` or ``RedisCluster``: what both can do is all that is used of it. Who uses it bounds how many calls run
-        at once, for a pool that is used up is an error in one and a wait in another.
+        at once, for a pool that is used up is an error in one and a wait in another; and how long each waits, for the
+        client's own bound on every read and write costs a quarter of a call.
 
     Raises:
         ValueError: The URL is of none of the forms above. It is not quoted: it may hold a password.
@@ -42,6 +43,7 @@ def connect(settings: RedisSettings) -> Any:
     scheme, _, form = url.partition("://")[0].partition("+")
     common: dict[str, Any] = {
         "socket_connect_timeout": settings.timeout_seconds,
+        "socket_timeout": None,
         "retry": Retry(NoBackoff(), 0),
     }
     if not form and scheme in _PLAIN:

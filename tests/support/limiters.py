@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import SecretStr
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.support.valkey import ValkeyServer
+
+HEAD, SUM = struct.Struct(">BBQ"), struct.Struct(">Q")
 
 MINUTE = Window(name="minute", limit=10, seconds=60)
 DAY = Window(name="day", limit=3, seconds=86400)
@@ -47,3 +50,24 @@ async def admitted(limiter: Limiter, tries: int, principal: Principal | None = N
         except QuotaExceeded:
             pass
     return count
+
+
+class StoredWindow(NamedTuple):
+    """A window as ``window.lua`` keeps it."""
+
+    newest: int
+    charges: tuple[int, ...]
+    total: int
+
+    @classmethod
+    def read(cls, server: ValkeyServer, name: str) -> StoredWindow:
+        """What is stored under that name, held against itself."""
+        with server.client(text=False) as client:
+            stored: bytes = client.get(name)
+        width, oldest, newest = HEAD.unpack_from(stored)
+        cells = stored[HEAD.size : -SUM.size]
+        charges = tuple(int.from_bytes(cells[at : at + width], "big") for at in range(0, len(cells), width))
+        (total,) = SUM.unpack(stored[-SUM.size :])
+        assert sum(charges) == total
+        assert [bool(charge) for charge in charges].index(True) == oldest
+        return cls(newest, charges, total)

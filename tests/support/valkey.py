@@ -33,9 +33,9 @@ class ValkeyServer:
         self._running.wait_ready()
         return self
 
-    def client(self) -> redis.Redis:
+    def client(self, *, text: bool = True) -> redis.Redis:
         """A plain client, to look at what is stored."""
-        return redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
+        return redis.Redis(unix_socket_path=str(self.socket), decode_responses=text)
 
     def kill(self) -> None:
         """End it as a power cut would: everything in it is lost."""

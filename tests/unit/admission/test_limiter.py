@@ -11,7 +11,8 @@ import pytest
 
 from gateway.admission.decision import LimitReached
 from gateway.admission.plans import Plan, Window
-from tests.support.limiters import DAY, MINUTE, admitted, caller, limiter_at
+from gateway.errors import LimiterUnavailable
+from tests.support.limiters import DAY, HEAD, MINUTE, SUM, StoredWindow, admitted, caller, limiter_at
 
 if TYPE_CHECKING:
     from tests.support.valkey import ValkeyServer
@@ -28,8 +29,8 @@ async def test_a_hundred_at_once_over_four_workers_are_exactly_the_limit(valkey:
 async def test_what_one_window_refuses_is_charged_to_none(valkey: ValkeyServer) -> None:
     async with limiter_at(valkey, Plan(windows=(MINUTE, DAY))) as limiter:
         assert await admitted(limiter, 10) == 3
-    with valkey.client() as client:
-        assert client.hget("rl:{key_a}:60", "sum") == client.hget("rl:{key_a}:86400", "sum") == "3"
+    assert StoredWindow.read(valkey, "rl:{key_a}:60").total == 3
+    assert StoredWindow.read(valkey, "rl:{key_a}:86400").total == 3
 
 
 async def test_a_denied_call_costs_nothing_however_often_it_is_made(valkey: ValkeyServer) -> None:
@@ -119,12 +120,12 @@ async def test_a_caller_cancelled_while_waiting_holds_no_lease(valkey: ValkeySer
 async def test_nothing_that_a_caller_sent_and_no_name_is_stored(valkey: ValkeyServer) -> None:
     async with limiter_at(valkey, Plan(windows=(MINUTE,), concurrency=5)) as limiter:
         await limiter.acquire(caller(), "DOE-JANE-19700101")
-        with valkey.client() as client:
+        with valkey.client(text=False) as client:
             names = sorted(client.keys())
-            stored = str([client.hgetall(names[0]), client.zrange(names[1], 0, -1)]) + str(names)
-    assert names == ["rl:{key_a}:60", "rl:{key_a}:inflight"]
-    assert "DOE" not in stored
-    assert "owner" not in stored
+            stored = b" ".join([*names, client.get(names[0]), *client.zrange(names[1], 0, -1)])
+    assert names == [b"rl:{key_a}:60", b"rl:{key_a}:inflight"]
+    assert b"DOE" not in stored
+    assert b"owner" not in stored
 
 
 async def test_everything_stored_expires(valkey: ValkeyServer) -> None:
@@ -209,19 +210,62 @@ async def test_a_clock_that_went_back_reopens_nothing_and_heals_within_one_windo
     key = "rl:{key_a}:0.5"
     async with limiter_at(valkey, plan) as limiter, limiter_at(valkey, plan) as fresh:
         assert await admitted(limiter, 3) == 3
-        with valkey.client() as client:  # the charges as a server would have left them whose clock was an hour ahead
-            stored = client.hgetall(key)
-            ahead = 3600 * 1_000_000 // window.bucket_us
-            ring = window.buckets + 1
-            slots = {int(slot): charge for slot, charge in stored.items() if slot.isdigit()}
-            client.delete(key)
-            moved = {str((slot + ahead) % ring): charge for slot, charge in slots.items()}
-            moved |= {name: int(stored[name]) + ahead for name in ("new", "old")} | {"sum": stored["sum"]}
-            client.hset(key, mapping=moved)
-            client.pexpire(key, 3_600_000)
+        ahead = 3600 * 1_000_000 // window.bucket_us
+        with valkey.client(text=False) as client:  # as a server would have left it whose clock was an hour ahead
+            stored = client.get(key)
+            width, oldest, newest = HEAD.unpack_from(stored)
+            client.set(key, HEAD.pack(width, oldest, newest + ahead) + stored[HEAD.size :], px=3_600_000)
         assert await admitted(fresh, 1) == 0
+        assert StoredWindow.read(valkey, key).charges == (0,) * window.buckets + (3,)
         with valkey.client() as client:
-            assert client.hget(key, "sum") == "3"
             assert client.pttl(key) <= 510
         await asyncio.sleep(0.52)
         assert await admitted(fresh, 5) == 3
+
+
+async def test_a_window_in_the_form_before_this_one_is_taken_over(valkey: ValkeyServer) -> None:
+    with valkey.client() as client:  # a hash: the charges of a ring of buckets, and their sum
+        client.hset("rl:{key_a}:60", mapping={"17": 6, "new": 29921239, "old": 29921239, "sum": 6})
+    async with limiter_at(valkey, Plan(windows=(MINUTE,))) as limiter:
+        assert await admitted(limiter, 20) == MINUTE.limit - 6
+    assert StoredWindow.read(valkey, "rl:{key_a}:60").total == MINUTE.limit
+
+
+async def test_a_window_cut_into_other_buckets_is_taken_over(valkey: ValkeyServer) -> None:
+    with valkey.client() as client:
+        client.set("rl:{key_a}:60", HEAD.pack(1, 0, 5) + bytes([4, 0, 0, 3]) + SUM.pack(7))
+    async with limiter_at(valkey, Plan(windows=(MINUTE,))) as limiter:
+        assert await admitted(limiter, 20) == MINUTE.limit - 7
+
+
+async def test_what_is_no_window_is_not_taken_for_an_empty_one(valkey: ValkeyServer) -> None:
+    with valkey.client() as client:
+        client.rpush("rl:{key_a}:60", "something")
+        client.set("rl:{key_b}:60", "short")
+    async with limiter_at(valkey, Plan(windows=(MINUTE,)), failure="closed") as limiter:
+        for name in ("key_a", "key_b"):
+            with pytest.raises(LimiterUnavailable):
+                await limiter.acquire(caller(key_id=name), "a")
+
+
+async def test_cells_grow_with_what_they_hold(valkey: ValkeyServer) -> None:
+    day = Window(name="day", limit=10**9, seconds=86400)
+    async with limiter_at(valkey, Plan(windows=(day,))) as limiter:
+        total = 0
+        for cost in (1, 200, 54, 1, 70_000, 2**24, 10**9 - 2**24 - 70_256):
+            decision = await limiter.acquire(caller(), "a", cost)
+            total += cost
+            stored = StoredWindow.read(valkey, "rl:{key_a}:86400")
+            assert (stored.total, decision.windows[0].remaining) == (total, day.limit - total)
+        assert total == day.limit
+        assert await admitted(limiter, 1) == 0
+
+
+async def test_a_full_window_of_any_limit_takes_few_bytes(valkey: ValkeyServer) -> None:
+    for limit in (60, 1_000, 10_000):
+        plan = Plan(windows=tuple(Window(name=f"w{n}", limit=limit, seconds=n) for n in (1, 60, 86_400)), concurrency=8)
+        async with limiter_at(valkey, plan) as limiter:
+            await limiter.acquire(caller(key_id=f"key_{limit}"), "a", limit)
+        with valkey.client() as client:
+            keys = client.keys(f"rl:{{key_{limit}}}:*")
+            assert sum(client.memory_usage(key, samples=0) for key in keys) <= 700
