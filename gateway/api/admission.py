@@ -17,6 +17,7 @@ from structlog.contextvars import bind_contextvars
 
 from gateway.admission.authenticate import CredentialRefused
 from gateway.admission.principal import Admission
+from gateway.admission.sessions import cookie_of
 from gateway.api.bounds import BoundedReceive, expected_bytes, too_large
 from gateway.api.exchange import exchange_of
 from gateway.audit.events import ANONYMOUS
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from gateway.admission.access import AccessPolicy, RouteRule
     from gateway.admission.authenticate import Authenticator
     from gateway.admission.limiter import Limiter
+    from gateway.admission.principal import Principal
+    from gateway.admission.sessions import Sessions
     from gateway.admission.switches import Switches
     from gateway.api.bounds import InflightBytes
     from gateway.api.exchange import Exchange
@@ -67,6 +70,7 @@ class Gate:
         object_deadline_seconds: The same where an object is given back.
         answer_seconds: Longest that a caller may take to read it.
         switches: What an operator has switched off.
+        sessions: Knows who is signed in to the console.
     """
 
     policy: AccessPolicy
@@ -81,6 +85,7 @@ class Gate:
     object_deadline_seconds: float
     answer_seconds: float
     switches: Switches
+    sessions: Sessions
 
     @property
     def lease_seconds(self) -> float:
@@ -153,7 +158,7 @@ class AdmissionMiddleware:
         gate = self.gate
         address = scope["client"][0] if scope.get("client") else ""
         with self._denials_noted(exchange, address):
-            principal = exchange.principal = await gate.authenticator.authenticate(_headers(scope), address)
+            principal = exchange.principal = await self._identified(rule, scope, address)
             bind_contextvars(key_id=principal.key_id, tenant=principal.tenant)
             gate.policy.check(principal, rule)
             await gate.switches.check(principal, rule)
@@ -173,6 +178,15 @@ class AdmissionMiddleware:
                 await gate.limiter.release(principal, exchange.request_id)
         finally:
             gate.inflight.release(principal.key_id, reserved + exchange.answer_bytes)
+
+    async def _identified(self, rule: RouteRule, scope: Scope, address: str) -> Principal:
+        """A cookie opens the console and nothing else; a key opens everything but the console."""
+        if not rule.session:
+            return await self.gate.authenticator.authenticate(_headers(scope), address)
+        principal, scope["state"]["session"] = await self.gate.sessions.authenticate(
+            cookie_of(scope["headers"]), address
+        )
+        return principal
 
     @contextmanager
     def _denials_noted(self, exchange: Exchange, address: str) -> Iterator[None]:

@@ -7,9 +7,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.responses import Response
     from starlette.types import Scope
 
     from gateway.admission.principal import Principal
+    from gateway.errors import GatewayError
 
 UNMATCHED = "unmatched"
 CLIENT_GONE = 499
@@ -33,6 +37,7 @@ class Exchange:
         body_pending: Whether bytes of the body may still be on their way.
         recorded: Whether the audit log holds how this request ended.
         replay_of: Correlation ID of the request whose answer is given again.
+        page: Draws an error as a page; None where errors are problem documents.
     """
 
     request_id: str
@@ -47,6 +52,7 @@ class Exchange:
     body_pending: bool = False
     recorded: bool = False
     replay_of: str = ""
+    page: Callable[[Scope, GatewayError], Response] | None = None
     began: float = field(default_factory=perf_counter)
 
     @property

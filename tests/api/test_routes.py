@@ -13,7 +13,14 @@ from tests.support.problems import assert_problem
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "PROPFIND")
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
-FILLED = {"key_id": "key_000000000000", "kind": "tenant", "name": "nobody"}
+FILLED = {
+    "file": "console.css",
+    "request_id": "none-of-this",
+    "number": "1",
+    "key_id": "key_000000000000",
+    "kind": "tenant",
+    "name": "nobody",
+}
 
 
 def routes(site):
@@ -45,7 +52,11 @@ def test_a_stranger_gets_in_nowhere_but_where_it_is_open(site):
     for rule, method, path in routes(site):
         with site.client() as client:
             response = client.request(method, path)
-        if rule.scope is None:
+        if rule.session:
+            assert_page(response, 401 if method == "GET" else 403)
+        elif rule.route == "POST /console/login":
+            assert_page(response, 403)  # not sent from a page of the console
+        elif rule.scope is None:
             assert response.status_code == 200, rule.route
         else:
             assert_problem(response, 401, "unauthenticated")
@@ -55,7 +66,9 @@ def test_a_key_gets_in_nowhere_but_where_its_scope_is(site):
     with site.client(site.key("predict")) as client:
         for rule, method, path in routes(site):
             response = client.request(method, path)
-            if rule.scope not in {None, ANY, "predict"}:
+            if path.startswith("/console"):  # a key is no credential of the console's
+                assert (response.status_code == 200) == (rule.scope is None and method == "GET"), rule.route
+            elif rule.scope not in {None, ANY, "predict"}:
                 assert assert_problem(response, 403, "forbidden")["scope"] == rule.scope
             else:
                 assert response.status_code in {200, 415}, rule.route
@@ -75,11 +88,22 @@ def test_every_answer_to_every_method_is_named(site, caller):
             assert response.headers["x-request-id"], (method, path)
             assert response.headers["server-timing"]
             assert response.headers["x-content-type-options"] == "nosniff"
-            assert response.headers["cache-control"] == "no-store"
+            kept = path == "/console/static/console.css" and response.status_code == 200
+            assert response.headers["cache-control"] == ("public, max-age=31536000, immutable" if kept else "no-store")
             assert "default-src 'none'" in response.headers["content-security-policy"]
             assert response.status_code < 500, (method, path, response.text)
-            if response.status_code >= 400 and method != "HEAD":
+            if response.status_code < 400 or method == "HEAD":
+                continue
+            if path.startswith("/console"):
+                assert_page(response, response.status_code)
+            else:
                 assert_problem(response, response.status_code)
+
+
+def assert_page(response, status):
+    assert response.status_code == status
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert "script-src 'self';" in response.headers["content-security-policy"]
 
 
 def test_a_good_request_id_is_kept(stranger):
@@ -121,7 +145,9 @@ def test_any_other_trace_is_dropped(site, stranger, bad):
 def test_the_description_is_true_to_the_policy(site, caller):
     schema = caller.get("/openapi.json").json()
     described = {f"{method.upper()} {path}" for path, item in schema["paths"].items() for method in item}
-    assert described == {rule.route for rule in site.app.state.parts.access} - {"GET /openapi.json", "GET /docs"}
+    pages = {rule.route for rule in site.app.state.parts.access if "/console" in rule.route}
+    others = {"GET /openapi.json", "GET /docs"}
+    assert described == {rule.route for rule in site.app.state.parts.access} - others - pages
     predict = schema["paths"]["/v1/predict"]["post"]
     assert set(predict["requestBody"]["content"]) >= {
         "application/dicom",

@@ -1,0 +1,29 @@
+"""How the gateway is: its parts, its models, what is switched off, and the audit log."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from gateway.api.admin_switches import list_switches
+from gateway.api.parts import Admitted, Joined
+from gateway.console.pages import HOME, from_script, page
+
+router = APIRouter(include_in_schema=False)
+
+WORDS = {
+    "keys": ("Key store", "Who may come in"),
+    "audit": ("Audit log", "Without it nothing is inferred"),
+    "limiter": ("Limiter", "Windows and concurrency, in Redis"),
+}
+
+
+@router.get(HOME)
+async def overview(request: Request, joined: Joined, admission: Admitted) -> Response:
+    """The first page."""
+    rights = admission.principal.scopes
+    ready = await joined.health.readiness()
+    off = (await list_switches(joined, admission)).switches if "switches:read" in rights else None
+    template = "_overview.html" if from_script(request.scope) else "overview.html"
+    models = [(joined.catalog.resolve(name), state) for name, state in ready.models.items()]
+    return page(request, template, ready=ready, words=WORDS, models=models, off=off)

@@ -1,0 +1,159 @@
+"""Signing in to the console and out of it, and the sessions that one has. All of it is on record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import structlog
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from gateway.admission.access import RouteRule
+from gateway.admission.authenticate import CredentialRefused
+from gateway.admission.sessions import clear_cookie, cookie_of, set_cookie
+from gateway.api.exchange import header
+from gateway.api.parts import Admitted, CurrentExchange, Joined, Parts
+from gateway.audit.events import ANONYMOUS, SessionEnded, SessionStarted
+from gateway.console.forms import read_form
+from gateway.console.pages import HOME, page, session_of
+from gateway.errors import AuditUnavailable, Forbidden, GatewayError, QuotaExceeded, Suspended
+
+if TYPE_CHECKING:
+    from gateway.admission.principal import Principal
+    from gateway.api.exchange import Exchange
+    from gateway.audit.denials import Kind
+
+log = structlog.get_logger(__name__)
+
+SCOPE = "console"
+KEYS = "key"
+"""The one kind of credential that opens a session; a house's own login would be another holder beside it."""
+
+_ROUTE = RouteRule("POST /console/login", SCOPE)
+_BROWSERS = (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+
+router = APIRouter(include_in_schema=False, prefix=HOME)
+
+
+@router.get("/login")
+async def login_page(request: Request) -> Response:
+    """The way in."""
+    return page(request, "sign_in.html", next=HOME, message="", lost=False)
+
+
+@router.post("/login")
+async def login(request: Request, joined: Joined, exchange: CurrentExchange) -> Response:
+    """Open a session with an API key. One that was open in this browser ends: the ID is always a new one."""
+    form = await read_form(request, None)
+    text, wanted = form.text("key"), own_path(form.text("next"))
+    address = request.client.host if request.client else ""
+    try:
+        principal = await _known(joined, text, address)
+    except (CredentialRefused, Forbidden, QuotaExceeded) as refusal:
+        _note_refusal(joined, exchange, refusal, address)
+        exchange.problem = refusal.slug
+        message = "This is not a valid key" if isinstance(refusal, CredentialRefused) else refusal.detail
+        response = page(request, "sign_in.html", refusal.status, next=wanted, message=message, lost=False)
+        if refusal.retry_after is not None:
+            response.headers["Retry-After"] = str(round(refusal.retry_after) or 1)
+        return response
+    await _end_former(request, joined)
+    session = await joined.sessions.open(KEYS, principal.key_id, joined.api_keys.marks(text), _browser(request))
+    started = SessionStarted(exchange.request_id, principal.key_id, principal.tenant, method=KEYS, address=address)
+    try:
+        await joined.recorder.record(started)
+    except AuditUnavailable:
+        await joined.sessions.close_one(session)  # no record, so no session
+        raise
+    response = RedirectResponse(wanted, 303)
+    response.headers["Set-Cookie"] = set_cookie(session.secret)
+    return response
+
+
+@router.post("/logout")
+async def logout(request: Request, joined: Joined, admission: Admitted, exchange: CurrentExchange) -> Response:
+    """End this session."""
+    session = session_of(request)
+    await read_form(request, session)
+    await joined.sessions.close_one(session)
+    principal = admission.principal
+    await joined.recorder.record(
+        SessionEnded(admission.request_id, principal.key_id, principal.tenant, reason="signed-out")
+    )
+    exchange.recorded = True
+    response = RedirectResponse(f"{HOME}/login", 303)
+    response.headers["Set-Cookie"] = clear_cookie()
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response
+
+
+@router.get("/session")
+async def sessions(request: Request, joined: Joined, admission: Admitted) -> Response:
+    """The caller's own sessions, and what it may do."""
+    found = await joined.sessions.list(admission.principal.key_id)
+    return page(request, "session.html", sessions=found, scopes=joined.access.scopes)
+
+
+@router.post("/session/end-others")
+async def end_others(request: Request, joined: Joined, admission: Admitted, exchange: CurrentExchange) -> Response:
+    """End all of the caller's sessions but this one."""
+    session = session_of(request)
+    await read_form(request, session)
+    await joined.sessions.close_others(session)
+    principal = admission.principal
+    await joined.recorder.record(
+        SessionEnded(admission.request_id, principal.key_id, principal.tenant, reason="others-ended")
+    )
+    exchange.recorded = True
+    return RedirectResponse(f"{HOME}/session", 303)
+
+
+def own_path(wanted: str) -> str:
+    """Where to go after signing in: a path of the console, and nothing else (CWE-601)."""
+    parts = urlsplit(wanted)
+    mine = parts.path == HOME or parts.path.startswith(f"{HOME}/")
+    if parts.scheme or parts.netloc or not mine or "\\" in wanted or not wanted.isprintable():
+        return HOME
+    return HOME if parts.path.startswith(f"{HOME}/log") else wanted
+
+
+async def _known(joined: Parts, text: str, address: str) -> Principal:
+    """Who has this key, if it may sign in.
+
+    Raises:
+        CredentialRefused: It is not good.
+        QuotaExceeded: The address failed too often; counted together with the failures at the API.
+        Forbidden: It lacks the scope, or is switched off.
+    """
+    principal = await joined.gate.authenticator.authenticate({"x-api-key": text}, address)
+    if SCOPE not in principal.scopes:
+        raise Forbidden(f"This key may not sign in: it lacks the scope {SCOPE}", scope=SCOPE, key=principal.key_id)
+    await joined.gate.switches.check(principal, _ROUTE)
+    return principal
+
+
+async def _end_former(request: Request, joined: Parts) -> None:
+    former = await joined.sessions.find(cookie_of(request.scope["headers"]))
+    if former is not None:
+        await joined.sessions.close_one(former)
+
+
+def _note_refusal(joined: Parts, exchange: Exchange, refusal: GatewayError, address: str) -> None:
+    kind: Kind = "unauthenticated"
+    reason = str(getattr(refusal, "reason", ""))
+    if isinstance(refusal, Forbidden):
+        kind, reason = "forbidden", "switch" if isinstance(refusal, Suspended) else "scope"
+    elif isinstance(refusal, QuotaExceeded):
+        kind, reason = "quota", "failed-authentication"
+    actor = getattr(refusal, "key_id", None) or refusal.members.get("key") or ANONYMOUS
+    log.info("console.sign-in-refused", kind=kind, reason=reason)
+    joined.gate.denials.note(
+        kind, reason, request_id=exchange.request_id, route=exchange.route, address=address, actor=actor
+    )
+
+
+def _browser(request: Request) -> str:
+    """One of a few words: what else a browser tells of itself is not kept."""
+    agent = header(request.scope, b"user-agent") or ""
+    return next((name for mark, name in _BROWSERS if mark in agent), "Browser")
