@@ -15,8 +15,10 @@ from starlette.middleware import Middleware
 
 from gateway import __version__
 from gateway.admission.access import AccessPolicy
+from gateway.admission.administration import Administration
 from gateway.admission.api_key import ApiKeys
 from gateway.admission.authenticate import Authenticator
+from gateway.admission.changes import Changes
 from gateway.admission.idempotency import Idempotency
 from gateway.admission.key_store import KeyStore
 from gateway.admission.keys import KeyMaker
@@ -30,7 +32,9 @@ from gateway.admission.usage import UsageCounter
 from gateway.admission.usage_store import UsageStore
 from gateway.api import (
     admin_audit,
+    admin_break_glass,
     admin_clients,
+    admin_key_requests,
     admin_keys,
     admin_switches,
     admin_tokens,
@@ -47,8 +51,8 @@ from gateway.api import (
 from gateway.api.admission import LEASE_MARGIN_SECONDS, AdmissionMiddleware, Gate
 from gateway.api.bounds import InflightBytes
 from gateway.api.context import ContextMiddleware
-from gateway.api.counting import CountingMiddleware
 from gateway.api.correlation import REQUEST_ID_HEADER, new_request_id, well_formed
+from gateway.api.counting import CountingMiddleware
 from gateway.api.head_method import HeadMiddleware
 from gateway.api.last_resort import LastResortMiddleware
 from gateway.api.oauth_form import MAX_BYTES as TOKEN_BODY_BYTES
@@ -86,6 +90,8 @@ ROUTES = (
     models,
     health,
     admin_keys,
+    admin_key_requests,
+    admin_break_glass,
     admin_clients,
     admin_tokens,
     admin_switches,
@@ -177,6 +183,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         catalog=catalog,
         deid_policies=deid_policies,
         keys=services.key_store,
+        administration=services.administration,
         api_keys=services.api_keys,
         sessions=services.sessions,
         revoked_tokens=services.revoked_tokens,
@@ -230,9 +237,13 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
     engine = create_engine(settings.database)
     pepper = settings.admission.key_pepper.get_secret_value().encode()
     maker = KeyMaker(pepper, settings.admission.key_pepper_previous.get_secret_value().encode())
-    revoked_tokens = RevokedTokens(engine, cache_seconds=settings.admission.key_cache_seconds)
-    key_store = KeyStore(engine, maker)
-    api_keys = ApiKeys(key_store, maker, cache_seconds=settings.admission.key_cache_seconds)
+    cache_seconds = settings.admission.key_cache_seconds
+    changes = Changes(settings.redis)
+    revoked_tokens = RevokedTokens(engine, cache_seconds=cache_seconds, changes=changes)
+    key_store = KeyStore(engine, maker, changes=changes)
+    api_keys = ApiKeys(key_store, maker, cache_seconds=cache_seconds)
+    changes.on("key", api_keys.forget)
+    kill_switches = Switches(engine, cache_seconds=cache_seconds, changes=changes)
     usage_store = UsageStore(engine)
     recorder = Recorder(engine, settings.audit)
     return Services(
@@ -243,11 +254,22 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
         limiter=Limiter(
             settings.redis, plans, failure=settings.admission.limiter_failure, workers=settings.http.workers
         ),
+        changes=changes,
         key_store=key_store,
+        administration=Administration.of(
+            engine,
+            keys=key_store,
+            switches=kill_switches,
+            maker=maker,
+            access=access,
+            plans=plans,
+            recorder=recorder,
+            changes=changes,
+        ),
         api_keys=api_keys,
         tokens=TokenParts.of(settings, access, engine, revoked_tokens),
         revoked_tokens=revoked_tokens,
-        switches=Switches(engine, cache_seconds=settings.admission.key_cache_seconds),
+        switches=kill_switches,
         sessions=Sessions(settings.redis, settings.console, {sign_in.KEYS: api_keys}),
         idempotency=Idempotency(
             settings.redis,

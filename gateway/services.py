@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from gateway.admission.administration import Administration
     from gateway.admission.api_key import ApiKeys
+    from gateway.admission.changes import Changes
     from gateway.admission.idempotency import Idempotency
     from gateway.admission.key_store import KeyStore
     from gateway.admission.limiter import Limiter
@@ -70,7 +72,9 @@ class Services:
     recorder: Recorder
     denials: DenialCounter
     limiter: Limiter
+    changes: Changes
     key_store: KeyStore
+    administration: Administration
     api_keys: ApiKeys
     tokens: TokenParts
     revoked_tokens: RevokedTokens
@@ -94,6 +98,7 @@ class Services:
             await migrate(self.engine)
             await self.recorder.start()
             self.denials.start()
+            self.changes.start()
             self.usage.start()
             checked = await asyncio.to_thread(self.catalog.verify_weights)
             await self._warm()
@@ -115,6 +120,7 @@ class Services:
             "inference": self.inference.close,
             "limiter": self.limiter.close,
             "idempotency": self.idempotency.close,
+            "changes": self.changes.close,
             "sessions": self.sessions.close,
             "keys": self.api_keys.close,
             "issuers": self.tokens.close,

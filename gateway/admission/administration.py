@@ -1,4 +1,4 @@
-"""Step 1 of 7: what administrators may do with keys, requests for keys, and switches, joined for whoever serves them."""
+"""Step 1 of 7: what administrators may do with keys, requests for keys and switches, joined for who serves them."""
 
 from __future__ import annotations
 

@@ -64,6 +64,21 @@ class Handed:
     secret: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A key after an update.
+
+    Attributes:
+        record: The key as it is now.
+        request: What waits; None if nothing does.
+        changed: Names of the fields that are changed, or would be; empty if the patch said nothing new.
+    """
+
+    record: KeyRecord
+    request: KeyRequest | None
+    changed: tuple[str, ...]
+
+
 class KeyAdministration:
     """The keys, as administrators may change them.
 
@@ -158,7 +173,7 @@ class KeyAdministration:
 
     async def update(
         self, by: Administrator, key_id: str, patch: Mapping[str, Any], *, revision: int | None
-    ) -> KeyRecord | KeyRequest:
+    ) -> Changed:
         """Change a key, or make a request for it. A patch that changes nothing does nothing.
 
         Args:
@@ -185,15 +200,14 @@ class KeyAdministration:
         if {"plan", "limits"}.intersection(names):
             self._plans.check(after.plan, after.limits)
         if not names:
-            return present
+            return Changed(present, None, ())
         if self._waits(by, after.scopes, names):
             check_new_key(after, self._now())
             handed = await self._ask(by, "update", key_id, after, names=names, revision=present.revision)
-            assert handed.request is not None
-            return handed.request
+            return Changed(present, handed.request, names)
         record = await self._keys.update(key_id, after, revision=present.revision, tenant=by.within)
         await self._recorder.record(key_events.updated(by.who, record, names))
-        return record
+        return Changed(record, None, names)
 
     async def rotate(self, by: Administrator, key_id: str, overlap: timedelta = timedelta(0)) -> Handed:
         """Give a key another secret, or make a request for it. Of a request the overlap begins when it is approved.

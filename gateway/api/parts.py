@@ -12,6 +12,7 @@ from gateway.api.exchange import Exchange, exchange_of
 
 if TYPE_CHECKING:
     from gateway.admission.access import AccessPolicy
+    from gateway.admission.administration import Administration
     from gateway.admission.api_key import ApiKeys
     from gateway.admission.client_store import ClientStore
     from gateway.admission.idempotency import Idempotency
@@ -60,6 +61,7 @@ class Parts:
     catalog: ModelCatalog
     deid_policies: DeidPolicies
     keys: KeyStore
+    administration: Administration
     api_keys: ApiKeys
     sessions: Sessions
     revoked_tokens: RevokedTokens

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
 from starlette.requests import ClientDisconnect
 
 from gateway.api.exchange import CLIENT_GONE, exchange_of
 from gateway.api.problems import as_gateway_error, problem_response
-from gateway.audit.events import RequestFinished
+from gateway.audit.events import BreakGlassUsed, RequestFinished
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from gateway.api.exchange import Exchange
     from gateway.audit.events import Outcome
     from gateway.audit.recorder import Recorder
+
+log = structlog.get_logger(__name__)
 
 
 class RecordingMiddleware:
@@ -37,6 +40,8 @@ class RecordingMiddleware:
             await self.app(scope, receive, send)
             return
         exchange = exchange_of(scope)
+        if admission.principal.break_glass:
+            await self._say(admission)
         replaced = False
 
         async def recorded(message: Message) -> None:
@@ -60,6 +65,15 @@ class RecordingMiddleware:
                 exchange.problem = "client-gone"
                 await self.recorder.record(ended(admission, exchange, CLIENT_GONE))
             raise
+
+    async def _say(self, admission: Admission) -> None:
+        """Sound the alarm: nobody uses a key for an emergency unheard."""
+        who = admission.request_id, admission.principal.key_id, admission.principal.tenant
+        reason = admission.principal.break_glass
+        log.critical("admission.break-glass-used", reason=reason, route=admission.route)
+        await self.recorder.record(
+            BreakGlassUsed(*who, route=admission.route, address=admission.address, reason=reason)
+        )
 
 
 def ended(admission: Admission, exchange: Exchange, status: int) -> RequestFinished:
