@@ -21,10 +21,14 @@ import numpy.typing as npt
 from gateway.ingest.header import HALF_CHROMA
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gateway.deid.look import Cover
     from gateway.ingest.codecs import Stored
     from gateway.ingest.header import PixelHeader
     from gateway.ingest.photometric import Display
+
+_STRIP = 2**20  # pixels
 
 
 def paint(stored: Stored, cover: Cover, black: npt.NDArray[Any]) -> Stored:
@@ -77,7 +81,7 @@ def without_unused(stored: Stored, header: PixelHeader) -> Stored:
 
     There signed values have copies of their sign, or zeros: both stay.
     """
-    if stored.dtype.kind not in "iu" or header.bits_stored >= 8 * stored.dtype.itemsize:
+    if stored.dtype.kind not in "iu" or header.is_within(stored):
         return stored
     shift = 8 * stored.dtype.itemsize - header.bits_stored
     wide = stored.dtype.newbyteorder("=")
@@ -120,6 +124,15 @@ def paint_native(raw: memoryview, cover: Cover | None, value: npt.NDArray[Any], 
     else:
         samples.reshape(*cover.shape, 3)[cover] = value
     return out
+
+
+def painted_strips(raw: memoryview, cover: Cover, value: npt.NDArray[Any], header: PixelHeader) -> Iterator[bytearray]:
+    """``paint_native`` of a frame of one sample a pixel, some rows at a time: a large one is not in memory twice."""
+    columns = cover.shape[1]
+    step = max(1, _STRIP // columns)
+    row = columns * header.bits_allocated // 8
+    for top in range(0, len(cover), step):
+        yield paint_native(raw[top * row : (top + step) * row], cover[top : top + step], value, header)
 
 
 def paint_bits(value: bytearray, number: int, cover: Cover) -> None:

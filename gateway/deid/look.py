@@ -30,6 +30,8 @@ _INSIDE = 0.5
 _NEAR = 128
 """Pixels around a mask in which is looked again: print is found by what stands around it."""
 _MOST, _SMALL = 0.7, 1_200_000
+_CELL = 8
+"""Pixels: surroundings are told apart on a grid, for the labels of a large frame would take twice its memory."""
 Place: TypeAlias = tuple[slice, slice]
 _WHOLE: Place = (slice(None), slice(None))
 
@@ -83,8 +85,7 @@ class Look:
                 found = [region for region in found if not _lies_in(region, masked)]
             count += len(found)
             if found:
-                drawn = covered(picture.shape, found, pad / scale)
-                cover = drawn if cover is None else cover | drawn
+                cover = covered(picture.shape, found, pad / scale, onto=cover)
         return cover, count
 
     def _regions_in(self, picture: DisplayFrame, place: Place, scale: float) -> list[TextRegion]:
@@ -102,23 +103,32 @@ def _around(masked: Cover) -> list[Place]:
     height, width = masked.shape
     if height * width <= _SMALL:
         return [_WHOLE]
-    near = cv2.dilate(masked.view(np.uint8), np.ones((2 * _NEAR + 1, 2 * _NEAR + 1), np.uint8))
+    cells = np.logical_or.reduceat(masked, range(0, height, _CELL), axis=0)
+    cells = np.logical_or.reduceat(cells, range(0, width, _CELL), axis=1)
+    reach = 2 * (_NEAR // _CELL) + 1
+    near = cv2.dilate(cells.view(np.uint8), np.ones((reach, reach), np.uint8))
     count, _, stats, _ = cv2.connectedComponentsWithStats(near)
-    boxes = [tuple(int(value) for value in stats[label][:4]) for label in range(1, count)]
+    boxes = [tuple(_CELL * int(value) for value in stats[label][:4]) for label in range(1, count)]
     if sum(across * down for _, _, across, down in boxes) > _MOST * height * width:
         return [_WHOLE]
     return [(slice(top, top + down), slice(left, left + across)) for left, top, across, down in boxes]
 
 
 def _lies_in(region: TextRegion, masked: Cover) -> bool:
-    drawn = covered(masked.shape, [region], 0)
+    corners = np.rint(region.corners(0)).astype(np.int32)
+    ends = (masked.shape[1], masked.shape[0])
+    left, top = np.clip(corners.min(axis=0), 0, ends).tolist()
+    right, bottom = np.clip(corners.max(axis=0) + 1, 0, ends).tolist()
+    drawn: npt.NDArray[np.uint8] = np.zeros((bottom - top, right - left), np.uint8)
+    if drawn.size:
+        cv2.fillPoly(drawn, [corners - (left, top)], 1)
     area = int(np.count_nonzero(drawn))
-    return not area or int(np.count_nonzero(drawn & masked)) >= _INSIDE * area
+    return not area or int(np.count_nonzero(drawn.view(np.bool_) & masked[top:bottom, left:right])) >= _INSIDE * area
 
 
-def covered(shape: tuple[int, ...], regions: Iterable[TextRegion], pad: float) -> Cover:
-    """The pixels of some regions, each ``pad`` pixels larger on every side."""
-    drawn: npt.NDArray[np.uint8] = np.zeros(shape[:2], np.uint8)
+def covered(shape: tuple[int, ...], regions: Iterable[TextRegion], pad: float, *, onto: Cover | None = None) -> Cover:
+    """The pixels of some regions, each ``pad`` pixels larger on every side; drawn onto a cover if there is one."""
+    drawn: npt.NDArray[np.uint8] = np.zeros(shape[:2], np.uint8) if onto is None else onto.view(np.uint8)
     for region in regions:
         cv2.fillPoly(drawn, [np.rint(region.corners(pad)).astype(np.int32)], 1)
     return drawn.view(np.bool_)  # fillPoly writes 0 and 1

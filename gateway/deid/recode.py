@@ -92,12 +92,14 @@ class Recoder:
         with fence("A masked frame cannot be encoded again", NotSanitizable):
             return self._encode(self, stored)
 
-    def decode(self, frame: bytes) -> tuple[Stored, str]:
+    def decode(self, frame: bytes | memoryview) -> tuple[Stored, str]:
         """The frame as a reader decodes it."""
         with fence("A masked frame cannot be read back", NotSanitizable):
             vr = "OB" if self.header.bits_allocated <= 8 else "OW"
             source = PixelSource(replace(self.header, frames=1), self.syntax, frame, vr)
-            return source.decode_encoded(frame) if self.syntax.encapsulated else source.decode(1)
+            if self.syntax.encapsulated:
+                return source.decode_encoded(bytes(frame))
+            return source.decode(1)
 
 
 def _encoder(syntax: TransferSyntax, header: PixelHeader) -> Callable[[Recoder, Stored], bytes] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,19 +9,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gateway.deid.fill import black, paint, paint_bits, paint_native, without_unused
+from gateway.deid.fill import black, paint, paint_bits, paint_native, painted_strips, without_unused
 from gateway.deid.recode import NATIVE, Recoder
-from gateway.deid.survey import renderings
+from gateway.deid.survey import digest, renderings
 from gateway.deid.write import PixelValue, fragments
 from gateway.errors import NotSanitizable
+from gateway.ingest.patch import Patch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from gateway.deid.look import Cover
     from gateway.deid.pixel_policy import ClassLooks
     from gateway.deid.survey import Survey, Surveyor, Tally
     from gateway.ingest.codecs import Stored
+    from gateway.ingest.image import DisplayFrame
     from gateway.ingest.stored import StoredPixels
 
 MOST_MASKS = 4
@@ -48,7 +49,8 @@ class Rewrite:
     surveyor: Surveyor = field(repr=False)
     tally: Tally
     recoder: Recoder = field(init=False)
-    _clean: set[bytes] = field(default_factory=set, init=False, repr=False)
+    _settled: dict[bytes, npt.NDArray[np.uint8]] = field(default_factory=dict, init=False, repr=False)
+    """Packed masks after which nothing was seen any more, by what was seen before."""
 
     def __post_init__(self) -> None:
         source = self.pixels.source
@@ -71,24 +73,28 @@ class Rewrite:
         source, encapsulated = self.pixels.source, self.recoder.syntax.encapsulated
         tag = self.pixels.element.tag
         if self._in_place:
-            parts = self._bits() if source.header.bits_allocated == 1 else self._native()
-            return PixelValue(parts, source.vr, encapsulated=False, tag=tag)
+            length = source.header.frame_bits * source.header.frames // 8
+            if source.header.bits_allocated > 1:
+                return PixelValue(self._native(), source.vr, encapsulated=False, tag=tag, length=length)
+            return PixelValue(self._bits(), source.vr, encapsulated=False, tag=tag)
         frames = self._encoded()
         vr = "OB" if encapsulated or self.recoder.header.bits_allocated <= 8 else "OW"
         return PixelValue(fragments(frames) if encapsulated else frames, vr, encapsulated, tag)
 
     def _native(self) -> Iterator[bytes | bytearray | memoryview]:
-        source = self.pixels.source
-        length = source.header.frame_bits // 8
-        whole = memoryview(source.value)
+        header, length = self.pixels.source.header, self.pixels.source.header.frame_bits // 8
+        whole = memoryview(self.pixels.source.value)
         for number, stored, photometric, cover in self._frames():
             raw = whole[(number - 1) * length : number * length]
             value = black(self.pixels.display, number, stored, photometric)
-            write = partial(self._patched, raw, value)
-            if cover is not None:
-                yield self._looked_at(number, write, cover)
+            if cover is None:
+                yield paint_native(raw, None, value, header) if self.survey.unused else raw
+            elif self.pixels.display.patches(stored, photometric):
+                show = partial(self._patched, number, stored, photometric, value)
+                yield from painted_strips(raw, self._seen_clean(cover, show), value, header)
             else:
-                yield paint_native(raw, None, value, source.header) if self.survey.unused else raw
+                painting = _Painting(self, number, partial(self._painted_native, raw, value))
+                yield painting.data(self._seen_clean(cover, painting.show))
 
     def _bits(self) -> Iterator[bytearray]:
         source = self.pixels.source
@@ -98,14 +104,14 @@ class Rewrite:
                 paint_bits(out, number, cover)
         yield out
 
-    def _encoded(self) -> Iterator[bytes]:
+    def _encoded(self) -> Iterator[bytes | bytearray]:
         for number, stored, photometric, cover in self._frames():
             if cover is None:
                 yield self._written(stored).data
                 continue
             value = black(self.pixels.display, number, stored, photometric)
-            write = partial(self._painted, stored, value)
-            yield self._looked_at(number, write, cover)
+            painting = _Painting(self, number, partial(self._painted, stored, value))
+            yield painting.data(self._seen_clean(cover, painting.show))
 
     def _frames(self) -> Iterator[tuple[int, Stored, str, Cover | None]]:
         for number, decoded, photometric in self.pixels.decoded():
@@ -126,39 +132,78 @@ class Rewrite:
             raise NotSanitizable("A masked frame cannot be encoded again without a change to other pixels")
         return written
 
-    def _patched(self, raw: memoryview, value: npt.NDArray[Any], cover: Cover) -> _Written:
-        patched = bytes(paint_native(raw, cover, value, self.recoder.header))
-        return _Written(patched, *self.recoder.decode(patched))
+    def _painted_native(self, raw: memoryview, value: npt.NDArray[Any], cover: Cover) -> _Written:
+        painted = paint_native(raw, cover, value, self.recoder.header)
+        return _Written(painted, *self.recoder.decode(memoryview(painted)))
 
-    def _looked_at(self, number: int, write: Callable[[Cover], _Written], cover: Cover) -> bytes:
-        """A frame as it is written with its masks, and with those that the look at this adds.
+    def _patched(
+        self, number: int, stored: Stored, photometric: str, value: npt.NDArray[Any], cover: Cover
+    ) -> Iterator[DisplayFrame]:
+        """What is seen of a frame whose bytes are painted only while they are written."""
+        return renderings(self.pixels, number, stored, photometric, self.looks, patch=Patch(cover, value))
+
+    def _seen_clean(self, cover: Cover, show: Callable[[Cover], Iterable[DisplayFrame]]) -> Cover:
+        """A frame's mask, with what a look at the masked frame adds to it.
+
+        Args:
+            cover: The first mask.
+            show: What is seen of the frame, as it is written, with a mask.
 
         Raises:
             NotSanitizable: Text is left after the last mask that is tried.
         """
-        written = write(cover)
-        key = hashlib.sha256(written.data).digest()
-        if self.looks.again and key not in self._clean:
+        pictures = show(cover)
+        key = b""
+        if self.looks.again and self.pixels.source.header.frames > 1:
+            pictures = list(pictures)
+            key = digest(cover, *pictures)
+        if (packed := self._settled.get(key)) is not None:
+            cover = np.unpackbits(packed, count=cover.size).reshape(cover.shape).view(np.bool_)
+        elif self.looks.again:
             for _ in range(MOST_MASKS):
-                if (more := self._left(number, written, cover)) is None:
+                more = self.surveyor.cover(pictures, self.looks, self.tally, masked=cover)
+                if more is None:
                     break
                 cover = cover | more
-                written = write(cover)
+                pictures = show(cover)
             else:
                 raise NotSanitizable("Text is still found in a frame after it was masked several times")
-            self._clean.add(hashlib.sha256(written.data).digest())
+            if key:
+                self._settled[key] = np.packbits(cover)
         self.tally.share = max(self.tally.share, float(cover.mean()))
-        return written.data
+        return cover
 
-    def _left(self, number: int, written: _Written, cover: Cover) -> Cover | None:
-        """What can still be seen in a frame as it was written."""
-        pictures = renderings(self.pixels, number, written.stored, written.photometric, self.looks)
-        return self.surveyor.cover(pictures, self.looks, self.tally, masked=cover)
+
+class _Painting:
+    """One frame painted and written, with one mask after another. Only the last is kept."""
+
+    def __init__(self, rewrite: Rewrite, number: int, write: Callable[[Cover], _Written]) -> None:
+        self._rewrite = rewrite
+        self._number = number
+        self._write = write
+        self._cover: Cover | None = None
+        self._written: _Written | None = None
+
+    def show(self, cover: Cover) -> Iterator[DisplayFrame]:
+        """What is seen of it."""
+        written = self._as_written(cover)
+        rewrite = self._rewrite
+        return renderings(rewrite.pixels, self._number, written.stored, written.photometric, rewrite.looks)
+
+    def data(self, cover: Cover) -> bytes | bytearray:
+        """Its bytes."""
+        return self._as_written(cover).data
+
+    def _as_written(self, cover: Cover) -> _Written:
+        if self._written is None or self._cover is None or not np.array_equal(self._cover, cover):
+            self._written = None  # two of a large frame are too many
+            self._written, self._cover = self._write(cover), cover
+        return self._written
 
 
 class _Written(NamedTuple):
     """A frame as it is written, and what a reader decodes it to."""
 
-    data: bytes
+    data: bytes | bytearray
     stored: Stored
     photometric: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,13 @@ from gateway.deid.fill import without_unused
 from gateway.errors import NotSanitizable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from gateway.deid.look import Cover, Look
     from gateway.deid.pixel_policy import ClassLooks, PixelPolicy
     from gateway.ingest.codecs import Stored
     from gateway.ingest.image import DisplayFrame
+    from gateway.ingest.patch import Patch
     from gateway.ingest.stored import StoredPixels
 
 _RECURS = 0.3
@@ -101,15 +102,18 @@ class Surveyor:
         header = pixels.source.header
         survey = Survey((header.rows, header.columns), always=always)
         done: dict[bytes, npt.NDArray[np.uint8] | None] = {}
+        key = b""
         times: npt.NDArray[np.uint16] | None = None
         for number, decoded, photometric in pixels.decoded():
             survey.photometric = photometric
             stored = without_unused(decoded, header)
-            survey.unused |= stored is not decoded
-            pictures = renderings(pixels, number, stored, photometric, looks)
-            key = hashlib.sha256(
-                b"".join(hashlib.sha256(np.ascontiguousarray(each).data).digest() for each in (stored, *pictures))
-            ).digest()
+            # Decoding native samples clears those bits, so they are looked for where they stand.
+            raw = pixels.source.samples(number)
+            survey.unused |= stored is not decoded or (raw is not None and without_unused(raw, header) is not raw)
+            pictures: Iterable[DisplayFrame] = renderings(pixels, number, stored, photometric, looks)
+            if header.frames > 1:  # else one rendering is in memory at a time
+                pictures = list(pictures)
+                key = digest(stored, *pictures)
             if key not in done:
                 cover = self.cover(pictures, looks, tally)
                 done[key] = None if cover is None else np.packbits(cover)
@@ -140,10 +144,27 @@ class Surveyor:
 
 
 def renderings(
-    pixels: StoredPixels, number: int, stored: Stored, photometric: str, looks: ClassLooks
-) -> list[DisplayFrame]:
-    """What is looked at: the frame as a person would see it, and all its values if the policy says so."""
-    pictures = [pixels.show(number, stored, photometric)]
-    if looks.full_range and (whole := pixels.show_all(number, stored, photometric)) is not None:
-        pictures.append(whole)
-    return pictures
+    pixels: StoredPixels,
+    number: int,
+    stored: Stored,
+    photometric: str,
+    looks: ClassLooks,
+    *,
+    patch: Patch | None = None,
+) -> Iterator[DisplayFrame]:
+    """What is looked at: the frame as a person would see it, and all its values if the policy says so.
+
+    None is held here while it is looked at. ``patch`` is as in ``StoredPixels.show``.
+    """
+    yield pixels.show(number, stored, photometric, patch)
+    every = (pixels.show_all(number, stored, photometric, patch),) if looks.full_range else ()
+    whole = [picture for picture in every if picture is not None]
+    del every
+    if whole:
+        yield whole.pop()
+
+
+def digest(*arrays: npt.NDArray[Any]) -> bytes:
+    """One digest of several arrays, whose types and shapes are those of one object's frames."""
+    each = b"".join(hashlib.sha256(np.ascontiguousarray(array).data).digest() for array in arrays)
+    return hashlib.sha256(each).digest()

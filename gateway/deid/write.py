@@ -74,12 +74,14 @@ class PixelValue:
         vr: Its VR, where the transfer syntax is explicit.
         encapsulated: Whether ``parts`` are items (PS3.5 A.4).
         tag: Pixel Data, Float Pixel Data or Double Float Pixel Data.
+        length: Bytes of all native parts together, if that is known before they are made.
     """
 
     parts: Iterable[bytes | bytearray | memoryview] = field(repr=False)
     vr: str = "OW"
     encapsulated: bool = False
     tag: int = PIXEL_DATA
+    length: int | None = None
 
     @classmethod
     def as_read(cls, file: DicomFile) -> Self | None:
@@ -91,7 +93,7 @@ class PixelValue:
         return cls([memoryview(file.data)[found.start : end]], found.vr, found.encapsulated, found.tag)
 
 
-def fragments(frames: Iterable[bytes]) -> Iterator[bytes]:
+def fragments(frames: Iterable[bytes | bytearray]) -> Iterator[bytes | bytearray]:
     """Items of encapsulated Pixel Data (PS3.5 A.4): an empty Basic Offset Table, then one fragment a frame."""
     yield pack("<HHL", *_ITEM, 0)
     for frame in frames:
@@ -302,10 +304,17 @@ class _Encoder:
 
     def pixels(self, pixels: PixelValue) -> Iterator[bytes | bytearray | memoryview]:
         """A native pixel element, for where its length cannot be filled in later."""
-        parts = pixels.parts if isinstance(pixels.parts, tuple | list) else (b"".join(pixels.parts),)
-        length = sum(map(len, parts))
+        parts, length = pixels.parts, pixels.length
+        if length is None:
+            parts = parts if isinstance(parts, tuple | list) else (b"".join(parts),)
+            length = sum(map(len, parts))
         yield self._pixel_head(pixels, length + length % 2)
-        yield from parts
+        written = 0
+        for part in parts:
+            written += len(part)
+            yield part
+        if written != length:
+            raise ValueError("the pixels have another length than was said")
         yield bytes(length % 2)
 
     def _pixel_head(self, pixels: PixelValue, length: int) -> bytes:

@@ -2,7 +2,7 @@
 
 | pixels | decoder | licence |
 |---|---|---|
-| native | pydicom (NumPy) | MIT |
+| native | NumPy where samples stand as it reads them, else pydicom | MIT |
 | RLE | pylibjpeg-rle | MIT |
 | JPEG, 8 bits lossy | Pillow (libjpeg-turbo) | MIT-CMU |
 | JPEG, 12 bits lossy and lossless | imagecodecs (libjpeg-turbo); it has no pydicom plugin | BSD-3-Clause |
@@ -27,6 +27,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from gateway.errors import Unreadable, UnsafeFile
+from gateway.ingest.byte_view import ByteView
 from gateway.ingest.codestream import FrameSize, check_size, jpeg2000_size, jpeg_size
 from gateway.ingest.header import HALF_CHROMA, PixelHeader
 from gateway.ingest.inflate import inflate
@@ -75,11 +76,11 @@ class PixelSource:
         """Point into ``data``. Raises UnsafeFile if the form of the pixels is not that of the transfer syntax."""
         if pixels.encapsulated != syntax.encapsulated:
             raise UnsafeFile("Pixel Data is encapsulated where its transfer syntax is native, or the reverse")
+        value = memoryview(data)[pixels.start : pixels.end]
         if not syntax.encapsulated:
-            native = memoryview(data)[pixels.start : pixels.end]
-            header.check_native(native)
-            return cls(header, syntax, native, pixels.vr)
-        return cls(header, syntax, data[pixels.start : pixels.end], pixels.vr, offsets)
+            header.check_native(value)
+            return cls(header, syntax, value, pixels.vr)
+        return cls(header, syntax, value, pixels.vr, offsets)
 
     def decode(self, number: int) -> tuple[Stored, str]:
         """Stored values of one frame and the photometric interpretation that they now have.
@@ -90,9 +91,16 @@ class PixelSource:
             number: Frame number, 1-based.
         """
         if not self.syntax.encapsulated:
+            if (plain := self._as_it_stands(number)) is not None:
+                return plain, self.header.photometric
             return self._pydicom(self.syntax.uid, self.value, number - 1, self.header.frames)
         return self.decode_encoded(
-            get_frame(bytes(self.value), number - 1, number_of_frames=self.header.frames, extended_offsets=self.offsets)
+            get_frame(
+                ByteView(self.value),
+                number - 1,
+                number_of_frames=self.header.frames,
+                extended_offsets=self.offsets,
+            )
         )
 
     def encoded(self) -> Iterator[bytes]:
@@ -102,7 +110,11 @@ class PixelSource:
             Unreadable: There are fewer than Number of Frames. What is beyond that number is left out.
         """
         count = self.header.frames
-        frames = generate_frames(bytes(self.value), number_of_frames=count, extended_offsets=self.offsets)
+        frames = generate_frames(
+            ByteView(self.value),
+            number_of_frames=count,
+            extended_offsets=self.offsets,
+        )
         number = 0
         for number, frame in enumerate(islice(frames, count), start=1):  # noqa: B007 - counted
             yield frame
@@ -112,6 +124,27 @@ class PixelSource:
     def decode_encoded(self, frame: bytes) -> tuple[Stored, str]:
         """Like ``decode``, of one compressed frame."""
         return _DECODERS[self.syntax.codec](self, frame)
+
+    def samples(self, number: int) -> Stored | None:
+        """A native frame's samples one after the other, bits above Bits Stored included; a view, read-only.
+
+        None for compressed frames, and for samples of single bits or floating point.
+        """
+        header = self.header
+        if self.syntax.encapsulated or header.bits_allocated not in (8, 16, 32) or header.keyword != "PixelData":
+            return None
+        size = header.frame_bits // header.bits_allocated
+        order, sign = "<" if self.syntax.little_endian else ">", "i" if header.signed else "u"
+        kind = np.dtype(f"{order}{sign}{header.bits_allocated // 8}")
+        return np.frombuffer(self.value, kind, size, (number - 1) * size * kind.itemsize)
+
+    def _as_it_stands(self, number: int) -> Stored | None:
+        """A native grey frame without a copy; None where its samples do not stand so in the file."""
+        header = self.header
+        samples = self.samples(number) if header.samples == 1 and self.syntax.little_endian else None
+        if samples is None or not header.is_within(samples):
+            return None
+        return samples.reshape(header.rows, header.columns)
 
     def _rle(self, frame: bytes) -> tuple[Stored, str]:
         # The decoder stops at Rows x Columns, whatever the segments hold.

@@ -12,6 +12,7 @@ from gateway.ingest.values import first, integer, required
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from gateway.ingest.codecs import Stored
     from gateway.settings import IngestSettings
 
 SAMPLES, PHOTOMETRIC, PLANAR, FRAMES = 0x00280002, 0x00280004, 0x00280006, 0x00280008
@@ -94,6 +95,14 @@ class PixelHeader:
         """Bits of one native frame. Two pixels share one pair of chroma samples in 4:2:2 (PS3.3 C.7.6.3.1.2)."""
         bits = self.rows * self.columns * self.samples * self.bits_allocated
         return bits // 3 * 2 if self.photometric in HALF_CHROMA else bits
+
+    def is_within(self, stored: Stored) -> bool:
+        """Whether whole numbers use no bit above Bits Stored, but for copies of their sign."""
+        half = 1 << (self.bits_stored - 1)
+        low, high = (-half, half) if self.signed else (0, 2 * half)
+        return self.bits_stored >= 8 * stored.dtype.itemsize or bool(
+            stored.size and low <= stored.min() and stored.max() < high
+        )
 
     def check_limits(self, selected: int, limits: IngestSettings) -> None:
         """Raises ImageTooLarge if one frame, or the ``selected`` frames together, have more pixels than are taken."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from gateway.ingest.codecs import Stored
     from gateway.ingest.image import DisplayFrame
+    from gateway.ingest.patch import Patch
 
 MODALITY_LUT_SEQUENCE, VOI_LUT_SEQUENCE = 0x00283000, 0x00283010
 INTERCEPT, SLOPE = 0x00281052, 0x00281053
@@ -67,19 +68,26 @@ class Display:
             grey[number] = _grey(dataset, groups, header, little_endian=little_endian)
         return cls(header, grey)
 
-    def render(self, number: int, stored: Stored, photometric: str) -> DisplayFrame:
-        """A display frame. ``photometric`` is what the decoder left behind."""
+    def render(self, number: int, stored: Stored, photometric: str, patch: Patch | None = None) -> DisplayFrame:
+        """A display frame. ``photometric`` is what the decoder left behind; a patch is as in ``Grey.apply``."""
         if self.palette is not None:
             return self.palette.apply(stored)
         if photometric in GREY:
-            return np.ascontiguousarray(self.grey[number].apply(stored))
+            return np.ascontiguousarray(self.grey[number].apply(stored, patch))
         return to_rgb(stored, photometric, self.header.bits_stored)
 
-    def full_range(self, number: int, stored: Stored, photometric: str) -> DisplayFrame | None:
+    def full_range(
+        self, number: int, stored: Stored, photometric: str, patch: Patch | None = None
+    ) -> DisplayFrame | None:
         """Grey values as ``spread`` shows them; None for colour, and where ``render`` shows every value apart."""
         if photometric not in GREY or self.palette is not None or self.grey[number].shows_all(stored):
             return None
-        return spread(stored)
+        return spread(stored, patch)
+
+    def patches(self, stored: Stored, photometric: str) -> bool:
+        """Whether a patch can stand for a painted copy of a frame."""
+        grey = photometric in GREY and self.palette is None
+        return grey and stored.ndim == 2 and stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2
 
     def black(self, number: int) -> bool:
         """Whether the lowest stored value is the dark end of a grey frame; for other frames true."""

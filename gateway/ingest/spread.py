@@ -12,37 +12,46 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from gateway.ingest.patch import counted, looked_up
+
 if TYPE_CHECKING:
     from gateway.ingest.codecs import Stored
+    from gateway.ingest.patch import Patch
 
 _LEVELS = 2**16
 _BLOCK = 2**20
 
 
-def spread(stored: Stored) -> npt.NDArray[np.uint8]:
+def spread(stored: Stored, patch: Patch | None = None) -> npt.NDArray[np.uint8]:
     """uint8 of the same shape.
 
     Args:
         stored: Whole or floating-point numbers. What is wider than 16 bits is first scaled to 16, from the lowest to
             the highest value that is finite.
+        patch: Values shown in the place of some; for whole numbers of up to 16 bits.
     """
+    if stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2:
+        unsigned = np.dtype(f"u{stored.dtype.itemsize}")
+        native = stored.astype(stored.dtype.newbyteorder("="), copy=False).view(unsigned)
+        patch = None if patch is None else patch.seen_as(unsigned)
+        most = 2 ** (8 * unsigned.itemsize)
+        # Read without their sign, negative values come last: the tables are turned, not each value.
+        turn = most // 2 if stored.dtype.kind == "i" else 0
+        tones = np.roll(_tones(np.roll(counted(native, most, patch), turn)), -turn)
+        return looked_up(tones, native, patch)
     levels = _levels(stored)
-    occurs = np.bincount(levels.ravel(), minlength=_LEVELS) > 0
-    order = np.cumsum(occurs) - 1
+    return looked_up(_tones(counted(levels, _LEVELS)), levels)
+
+
+def _tones(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    order = np.cumsum(counts > 0) - 1
     last = max(int(order[-1]), 1)
-    tones = np.rint(np.maximum(order, 0) * (255 / last)).astype(np.uint8)
-    shown: npt.NDArray[np.uint8] = tones[levels]
-    return shown
+    tones: npt.NDArray[np.uint8] = np.rint(np.maximum(order, 0) * (255 / last)).astype(np.uint8)
+    return tones
 
 
 def _levels(stored: Stored) -> npt.NDArray[np.uint16]:
     """The same order of values in 16 bits without a sign."""
-    if stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2:
-        unsigned = np.dtype(f"u{stored.dtype.itemsize}")
-        native = stored.astype(stored.dtype.newbyteorder("="), copy=False).view(unsigned)
-        if stored.dtype.kind == "i":
-            native = native ^ unsigned.type(1 << (8 * unsigned.itemsize - 1))
-        return native.astype(np.uint16, copy=False)
     flat = stored.reshape(-1)
     low, high = np.inf, -np.inf
     for start in range(0, len(flat), _BLOCK):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from gateway.ingest.codecs import PixelSource, Stored
     from gateway.ingest.image import DisplayFrame
+    from gateway.ingest.patch import Patch
     from gateway.ingest.photometric import Display
     from gateway.ingest.structure import PixelElement
 
@@ -56,12 +57,14 @@ class StoredPixels:
                 return
             yield frame
 
-    def show(self, number: int, stored: Stored, photometric: str) -> DisplayFrame:
-        """A frame as a person would see it. Raises Unreadable."""
+    def show(self, number: int, stored: Stored, photometric: str, patch: Patch | None = None) -> DisplayFrame:
+        """A frame as a person would see it; patched where ``Display.patches``. Raises Unreadable."""
         with fence("A frame cannot be shown"):
-            return self.display.render(number, stored, photometric)
+            return self.display.render(number, stored, photometric, patch)
 
-    def show_all(self, number: int, stored: Stored, photometric: str) -> DisplayFrame | None:
+    def show_all(
+        self, number: int, stored: Stored, photometric: str, patch: Patch | None = None
+    ) -> DisplayFrame | None:
         """All stored values of a frame, whatever its window; None if ``show`` does that. Raises Unreadable."""
         with fence("A frame cannot be shown"):
-            return self.display.full_range(number, stored, photometric)
+            return self.display.full_range(number, stored, photometric, patch)
