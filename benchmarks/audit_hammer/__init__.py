@@ -1,0 +1,1 @@
+"""What the audit log is hammered with, and on."""
