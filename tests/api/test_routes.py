@@ -25,7 +25,7 @@ FILLED = {
 
 def routes(site):
     return [
-        (rule, *PLACEHOLDER.sub(lambda match: FILLED[match[1]], rule.route).split(" "))
+        (rule, *PLACEHOLDER.sub(lambda match: FILLED.get(match[1], "none-of-this"), rule.route).split(" "))
         for rule in site.app.state.parts.access
     ]
 
