@@ -8,11 +8,13 @@ import itertools
 import json
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import uvicorn
 
+from gateway.admission.access import AccessPolicy
 from gateway.admission.key_record import NewKey
 from gateway.api.head_limit import BoundedHeadProtocol
 from gateway.app import create_app
@@ -32,11 +34,11 @@ from inference_client.fake import FakeClient
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
-    from pathlib import Path
 
 MODEL = "brain_mri_resnet50"
 MAX_BODY = 2**20
-ALL_SCOPES = ("predict", "deidentify", "keys:read", "keys:write", "audit:read", "docs:read")
+SHIPPED = Path(__file__).resolve().parents[2] / "policies" / "access.yaml"
+ALL_SCOPES = tuple(scope for scope in AccessPolicy.load(SHIPPED).scopes if not scope.startswith("deidentify:"))
 
 
 def settings_for(folder: Path, redis_url: str, **changes: Any) -> Settings:
