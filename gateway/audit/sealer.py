@@ -7,6 +7,7 @@ checkpoint is found too.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 from contextlib import suppress
 from dataclasses import asdict
@@ -132,12 +133,17 @@ def checkpoint_path(url: URL, settings: AuditSettings) -> Path | None:
 def append_line(path: Path, line: bytes) -> None:
     """Add a line, durably; processes may do so at the same time. The file is its owner's alone.
 
+    A line that a full disk cut short stays: evidence is only ever added to. The next one begins on a line of its own.
+
     Raises:
         OSError: It cannot be written.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        # One call: O_APPEND makes it one piece (POSIX write, "atomic append").
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line
         if os.write(descriptor, line) != len(line):
             raise OSError("the line was cut short")
         os.fdatasync(descriptor)

@@ -206,6 +206,13 @@ def test_a_line_that_a_crash_cut_short_is_no_fault(log: Log) -> None:
     assert log.attacked(second_place=whole + whole[:50]).good
 
 
+def test_a_line_that_a_full_disk_cut_short_and_that_was_written_again_is_no_fault(log: Log) -> None:
+    whole = Path(f"{log.database}.checkpoints").read_bytes()
+
+    assert log.attacked(second_place=whole[:50] + b"\n" + whole).good
+    assert not log.attacked(second_place=whole[:50] + b"!\n" + whole).good
+
+
 def test_a_checkpoint_by_another_key_counts_for_nothing(log: Log) -> None:
     forged = checkpoint(Signer(b"another secret, 32 bytes or more"), Head(RECORDS, "00" * 32), datetime.now(UTC))
     report = log.attacked(second_place=forged.line())

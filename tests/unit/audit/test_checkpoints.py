@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -11,8 +12,12 @@ from pydantic import SecretStr, ValidationError
 
 from gateway.audit.chain import Head
 from gateway.audit.checkpoints import Checkpoint, Signer, checkpoint, holds
+from gateway.audit.sealer import append_line
 from gateway.settings import AuditSettings
 from tests.support.audit import CHAIN_KEY, audit_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SIGNER = Signer(b"s" * 32)
 CHECKPOINT = checkpoint(SIGNER, Head(7, "ab" * 32, "cd" * 32), datetime(2026, 1, 2, tzinfo=UTC))
@@ -84,3 +89,15 @@ def test_a_weak_signing_key_is_refused_and_not_shown(signing: str) -> None:
         AuditSettings(chain_key=SecretStr(CHAIN_KEY), signing_key=SecretStr(signing))
 
     assert signing not in str(raised.value)
+
+
+def test_a_line_after_one_that_was_cut_short_begins_anew(tmp_path: Path) -> None:
+    place = tmp_path / "checkpoints"
+    append_line(place, CHECKPOINT.line())
+    with place.open("ab") as file:
+        file.write(CHECKPOINT.line()[:40])  # the disk was full
+    append_line(place, CHECKPOINT.line())
+    append_line(place, CHECKPOINT.line())
+
+    line = CHECKPOINT.line()
+    assert place.read_bytes() == line + line[:40] + b"\n" + line + line
