@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jose import jwk, jwt
@@ -116,3 +117,17 @@ def serving(*keys: SigningKey) -> Iterator[JwksServer]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+TOKEN_URL = "https://cordon.example/oauth/token"
+
+
+def assertion_claims(client_id: str, **changes: Any) -> dict[str, Any]:
+    """Claims of a good assertion for ``TOKEN_URL``, changed; a change to None leaves the claim out."""
+    good = {"iss": client_id, "sub": client_id, "aud": TOKEN_URL, "jti": uuid4().hex, "exp": int(time.time()) + 240}
+    return {name: value for name, value in (good | changes).items() if value is not None}
+
+
+def assertion(key: SigningKey, client_id: str, *, header: dict[str, Any] | None = None, **changes: Any) -> str:
+    """A good assertion of this client, changed."""
+    return key.sign(assertion_claims(client_id, **changes), **({"typ": "JWT"} | (header or {})))
