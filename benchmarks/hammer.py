@@ -34,7 +34,7 @@ from benchmarks.audit_hammer.disk import Disk, small_disk
 from benchmarks.audit_hammer.stores import Store, store
 from benchmarks.audit_hammer.writers import look, prepare, writer
 
-MEGABYTES = {"sqlite": 48, "postgresql": 256}
+MEGABYTES = {"sqlite": 512, "postgresql": 512}
 ROUNDS_A_LOG = 10
 """Then the log is begun anew: verification reads all of it after every round."""
 RECOVERY_SECONDS = 20.0
