@@ -57,9 +57,11 @@ class BreakGlass(Strict):
         """How long the wanted key lives.
 
         Raises:
-            Forbidden: A scope that such a key may not hold; the detail names it.
+            Forbidden: The policy offers none, or a scope that such a key may not hold; the detail names it.
             InvalidParameter: No reason, no sentence that says more, or a life that is too long.
         """
+        if not self.scopes:
+            raise Forbidden("The access policy offers no break-glass keys")
         if wanted.reason not in REASONS:
             raise InvalidParameter(f"The reason is one of: {', '.join(REASONS)}", parameter="reason")
         if len(wanted.note.strip()) < MIN_NOTE:

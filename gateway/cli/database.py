@@ -14,21 +14,20 @@ from uuid import uuid4
 import typer
 from pydantic import ValidationError
 
+from gateway.admission.administrator import OPERATOR
 from gateway.cli.errors import explain_settings, fail
 from gateway.errors import GatewayError
-from gateway.settings import MIN_SECRET_BYTES, AuditSettings, DatabaseSettings, LogSettings
+from gateway.settings import MIN_SECRET_BYTES, AuditSettings, DatabaseSettings, LogSettings, RedisSettings
 from gateway.telemetry.logging import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
+    from gateway.admission.changes import Changes
     from gateway.audit.recorder import Recorder
     from gateway.database import Database
 
 Answer = TypeVar("Answer")
-
-OPERATOR = "cli"
-"""The actor on record for an operator at the machine."""
 
 
 def who() -> tuple[str, str, str]:
@@ -67,6 +66,21 @@ async def database_on_record() -> AsyncIterator[tuple[Database, Recorder]]:
             yield engine, recorder
         finally:
             await recorder.close()
+
+
+@asynccontextmanager
+async def telling() -> AsyncIterator[Changes]:
+    """Tells the running workers of what is changed, if the Redis of ``REDIS_URL`` answers; they find it anyway."""
+    from gateway.admission.changes import Changes  # noqa: PLC0415 - see above
+
+    try:
+        changes = Changes(RedisSettings())
+    except (ValidationError, ValueError, OSError) as error:
+        raise fail(explain_settings(error) if isinstance(error, ValidationError) else str(error)) from None
+    try:
+        yield changes
+    finally:
+        await changes.close()
 
 
 def run(work: Coroutine[None, None, Answer]) -> Answer:

@@ -1,53 +1,40 @@
-"""``cordon keys``: issue, list, rotate and revoke API keys, at the machine that has the database and the pepper."""
+"""``cordon keys``: issue, list, show, update, rotate and revoke API keys, at the machine that has the database."""
 
 from __future__ import annotations
 
-import json
-import re
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from gateway.admission.access import AccessPolicy
+from gateway.admission.administrator import Administrator
+from gateway.admission.key_change import merged_limits
 from gateway.admission.key_record import KeyRecord, NewKey
-from gateway.admission.keys import KeyMaker
-from gateway.admission.plans import Plans
-from gateway.cli.database import database, database_on_record, run, who
-from gateway.cli.errors import explain_settings, fail
-from gateway.errors import GatewayError, InvalidParameter
-from gateway.settings import AdmissionSettings
+from gateway.cli import key_break_glass, key_requests, key_tools
+from gateway.cli.database import run
+from gateway.errors import PreconditionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from gateway.admission.key_store import KeyStore
-    from gateway.audit.recorder import Recorder
+    from gateway.admission.key_admin import Changed
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Issue, list, rotate and revoke API keys.\n\n"
+    help="Issue, list, show, update, rotate and revoke API keys.\n\n"
     "Needs DATABASE_URL, ADMISSION_KEY_PEPPER and AUDIT_CHAIN_KEY, as the gateway does: each change is on record. "
-    "What is changed here holds on every running worker within a second.",
+    "What is changed here holds on every running worker within a second; at once if REDIS_URL is theirs.",
 )
+app.add_typer(key_requests.app, name="requests")
+app.command("break-glass", epilog=key_break_glass.EXAMPLES)(key_break_glass.break_glass)
 
-_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-_KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="The public ID, as `cordon keys list` shows it")]
+_TRIES = 5  # a key that is changed that often while one command runs is changed by a machine
 
-
-def _duration(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d{1,5})([mhd])", text)
-    if match is None:
-        raise typer.BadParameter("write a number and m, h or d: 30m, 12h, 90d")
-    return int(match[1]) * _UNITS[match[2]]
-
-
-def _lifetime(text: str) -> timedelta | None:
-    return None if text == "never" else _duration(text)
+_Role = Annotated[list[str] | None, typer.Option(help="A role of the access policy; may be repeated")]
+_Scope = Annotated[list[str] | None, typer.Option(help="A single scope: predict, deidentify, ...; may be repeated")]
+_Network = Annotated[
+    list[str] | None, typer.Option("--from", metavar="CIDR", help="Good only from here; may be repeated")
+]
 
 
 @app.command(
@@ -55,56 +42,45 @@ def _lifetime(text: str) -> timedelta | None:
     "cordon keys issue --owner 'Radiology PACS' --tenant st-mary --role clinician\n\n"
     "KEY=$(cordon keys issue --owner 'Load test' --tenant ops --scope predict --expires 1d)\n\n"
     "cordon keys issue --owner 'Partner' --tenant acme --role clinician --plan partner --from 192.0.2.0/24\n\n"
+    "cordon keys issue --owner 'Night import' --tenant acme --role clinician --limit minute=900 --limit inflight=16\n\n"
     "cordon keys issue --owner 'Trial export' --tenant acme --scope deidentify --scope deidentify:research"
 )
 def issue(  # noqa: PLR0917 - typer reads options from the signature
     owner: Annotated[str, typer.Option(help="The named person or system that it belongs to")],
     tenant: Annotated[str, typer.Option(help="The organisation: small letters, digits, . _ -")],
-    role: Annotated[list[str] | None, typer.Option(help="A role of the access policy; may be repeated")] = None,
-    scope: Annotated[
-        list[str] | None, typer.Option(help="A single scope: predict, deidentify, ...; may be repeated")
-    ] = None,
+    role: _Role = None,
+    scope: _Scope = None,
     plan: Annotated[str, typer.Option(help="A plan of the plans policy: how often it may call")] = "standard",
-    expires: Annotated[str, typer.Option(metavar="TIME", help="30m, 12h, 90d from now, or never")] = "365d",
-    network: Annotated[
-        list[str] | None, typer.Option("--from", metavar="CIDR", help="Good only from here; may be repeated")
+    limit: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=N", help="In place of the plan's; may be repeated")
     ] = None,
+    expires: Annotated[str, typer.Option(metavar="TIME", help="30m, 12h, 90d from now, or never")] = "365d",
+    network: _Network = None,
     note: Annotated[str, typer.Option(help="Why it exists")] = "",
 ) -> None:
     """Issue a key. Its secret is printed to stdout, once, and cannot be shown again."""
-    lifetime = _lifetime(expires)
-    settings = _settings()
-    now = datetime.now(UTC)
-    try:
-        granted = AccessPolicy.load(settings.access_policy).expand(roles=role or (), scopes=scope or ())
-        if plan not in (plans := Plans.load(settings.plans_policy)):
-            raise InvalidParameter(f"No such plan; there are: {', '.join(sorted(plans))}")
-    except ValueError as error:
-        raise fail(str(error)) from None
-    except GatewayError as error:
-        raise fail(error.detail) from None
+    lives = key_tools.lifetime(expires)
+    own = key_tools.limits(limit or ())
+    settings = key_tools.settings()
+    access, _ = key_tools.policies(settings)
     new = NewKey(
         owner=owner,
         tenant=tenant,
-        scopes=granted,
+        scopes=key_tools.scopes_of(access, role, scope),
         plan=plan,
-        expires_at=now + lifetime if lifetime else None,
+        expires_at=datetime.now(UTC) + lives if lives else None,
         addresses=tuple(network or ()),
         note=note,
+        limits=merged_limits((), own or {}),
     )
 
     async def work() -> tuple[KeyRecord, str]:
-        from gateway.audit.events import KeyIssued  # noqa: PLC0415 - see database.py
+        async with key_tools.administration(settings) as rules:
+            handed = await rules.keys.issue(Administrator.operator(), new)
+            assert handed.record is not None  # the operator waits for nobody
+            return handed.record, handed.secret
 
-        async with _changing(settings) as (store, recorder):
-            record, issued = await store.issue(new)
-            scopes = tuple(sorted(record.scopes))
-            ends = record.expires_at.isoformat() if record.expires_at else ""
-            await recorder.record(KeyIssued(*who(), record.key_id, record.tenant, scopes, record.plan, ends))
-            return record, issued.text
-
-    record, secret = run(work())
-    _show_secret(record, secret)
+    key_tools.show_secret(*run(work()))
 
 
 @app.command(
@@ -112,127 +88,128 @@ def issue(  # noqa: PLR0917 - typer reads options from the signature
 )
 def list_keys(
     tenant: Annotated[str | None, typer.Option(help="Only of this organisation")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs")] = False,
+    as_json: key_tools.Json = False,
 ) -> None:
     """List keys, the newest first. Secrets are not stored, so none can be shown."""
-    settings = _settings()
-
-    async def work() -> tuple[KeyRecord, ...]:
-        async with _store(settings) as store:
-            return await store.list(tenant=tenant)
-
-    records = run(work())
+    records = run(key_tools.find(key_tools.settings(), tenant=tenant))
     now = datetime.now(UTC)
     if as_json:
-        typer.echo(json.dumps([_as_json(record, now) for record in records], indent=2))
+        key_tools.print_json([key_tools.as_json(record, now) for record in records])
         return
     table = Table(box=None, pad_edge=False)
     for title in ("KEY ID", "STATUS", "OWNER", "TENANT", "SCOPES", "PLAN", "EXPIRES", "LAST USED"):
         table.add_column(title, no_wrap=title not in {"OWNER", "SCOPES"})
     for record in records:
+        plan = f"{record.plan}*" if record.limits else record.plan
         row = (record.key_id, record.status(now), record.owner, record.tenant, " ".join(sorted(record.scopes)))
-        table.add_row(*row, record.plan, _day(record.expires_at, "never")[:10], _day(record.last_used_at, "-"))
+        ends, used = key_tools.when(record.expires_at, "never")[:10], key_tools.when(record.last_used_at, "-")
+        table.add_row(*row, plan, ends, used)
     Console(soft_wrap=False, markup=False, highlight=False).print(table)
+    if any(record.limits for record in records):
+        typer.echo("* with limits of its own: cordon keys show KEY_ID", err=True)
+
+
+@app.command(
+    epilog="Examples:\n\ncordon keys show key_7Hq2mXc9RtLa\n\ncordon keys show key_7Hq2mXc9RtLa --json | jq .limits"
+)
+def show(key_id: key_tools.KeyId, as_json: key_tools.Json = False) -> None:
+    """Show a key: what it may, how often, until when, and whose it is."""
+    settings = key_tools.settings()
+    _, plans = key_tools.policies(settings)
+    record = run(key_tools.find_one(settings, key_id))
+    now = datetime.now(UTC)
+    if as_json:
+        key_tools.print_json(key_tools.as_json(record, now))
+    else:
+        key_tools.show(record, plans, now)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "cordon keys update key_7Hq2mXc9RtLa --plan partner --limit minute=600 --limit inflight=16\n\n"
+    "cordon keys update key_7Hq2mXc9RtLa --limit minute=plan\n\n"
+    "cordon keys update key_7Hq2mXc9RtLa --limit plan\n\n"
+    "cordon keys update key_7Hq2mXc9RtLa --expires 90d --note 'extended by a quarter'\n\n"
+    "cordon keys update key_7Hq2mXc9RtLa --role clinician --scope deidentify --from anywhere"
+)
+def update(  # noqa: PLR0917 - typer reads options from the signature
+    key_id: key_tools.KeyId,
+    owner: Annotated[str | None, typer.Option(help="The named person or system that it belongs to")] = None,
+    note: Annotated[str | None, typer.Option(help="Why it exists")] = None,
+    role: _Role = None,
+    scope: _Scope = None,
+    plan: Annotated[str | None, typer.Option(help="A plan of the plans policy")] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=N", help="In place of the plan's; NAME=plan or plan takes it back"),
+    ] = None,
+    expires: Annotated[str | None, typer.Option(metavar="TIME", help="30m, 12h, 90d from now, or never")] = None,
+    network: Annotated[
+        list[str] | None, typer.Option("--from", metavar="CIDR", help="Good only from here; or: anywhere")
+    ] = None,
+) -> None:
+    """Change a key. What is not named stays; --role and --scope together, and --from, replace what was there."""
+    settings = key_tools.settings()
+    patch: dict[str, Any] = {name: text for name, text in (("owner", owner), ("note", note)) if text is not None}
+    if plan is not None:
+        patch["plan"] = plan
+    if role or scope:
+        patch["scopes"] = key_tools.scopes_of(key_tools.policies(settings)[0], role, scope)
+    if limit:
+        patch["limits"] = key_tools.limits(limit)
+    if expires is not None:
+        lives = key_tools.lifetime(expires)
+        patch["expires_at"] = datetime.now(UTC) + lives if lives else None
+    if network:
+        patch["addresses"] = None if network == ["anywhere"] else network
+    if not patch:
+        raise typer.BadParameter("name what is to be changed: --plan, --limit, --expires, ...")
+
+    async def work() -> Changed:
+        async with key_tools.administration(settings) as rules:
+            by = Administrator.operator()
+            for _ in range(_TRIES - 1):
+                try:
+                    return await rules.keys.update(by, key_id, patch, revision=None)
+                except PreconditionFailed:  # changed since it was read: read it again
+                    continue
+            return await rules.keys.update(by, key_id, patch, revision=None)
+
+    done = run(work())
+    says = ", ".join(done.changed) if done.changed else "nothing: it was so already"
+    typer.echo(f"{key_id}: changed {says}", err=True)
 
 
 @app.command(
     epilog="Examples:\n\ncordon keys rotate key_7Hq2mXc9RtLa\n\ncordon keys rotate key_7Hq2mXc9RtLa --overlap 24h"
 )
 def rotate(
-    key_id: _KeyId,
+    key_id: key_tools.KeyId,
     overlap: Annotated[
         str, typer.Option(metavar="TIME", help="How long the old secret stays good: 0m to 7d. It leaked? 0m")
     ] = "0m",
 ) -> None:
     """Give a key a new secret, printed to stdout, once. Its ID, scopes, plan and expiry stay."""
-    settings = _settings()
-    span = _duration(overlap)
+    settings = key_tools.settings()
+    span = key_tools.duration(overlap)
 
     async def work() -> tuple[KeyRecord, str]:
-        from gateway.audit.events import KeyRotated  # noqa: PLC0415 - see database.py
+        async with key_tools.administration(settings) as rules:
+            handed = await rules.keys.rotate(Administrator.operator(), key_id, span)
+            assert handed.record is not None  # the operator waits for nobody
+            return handed.record, handed.secret
 
-        async with _changing(settings) as (store, recorder):
-            record, issued = await store.rotate(key_id, overlap=span)
-            seconds = int(span.total_seconds())
-            await recorder.record(KeyRotated(*who(), record.key_id, record.tenant, overlap_seconds=seconds))
-            return record, issued.text
-
-    record, secret = run(work())
-    _show_secret(record, secret)
+    key_tools.show_secret(*run(work()))
 
 
 @app.command(epilog="Example:\n\ncordon keys revoke key_7Hq2mXc9RtLa")
-def revoke(key_id: _KeyId) -> None:
+def revoke(key_id: key_tools.KeyId) -> None:
     """End a key, for good: refused on every worker within a second."""
-    settings = _settings()
+    settings = key_tools.settings()
 
     async def work() -> KeyRecord:
-        from gateway.audit.events import KeyRevoked  # noqa: PLC0415 - see database.py
-
-        async with _changing(settings) as (store, recorder):
-            record = await store.revoke(key_id)
-            await recorder.record(KeyRevoked(*who(), record.key_id, record.tenant))
-            return record
+        async with key_tools.administration(settings) as rules:
+            return await rules.keys.revoke(Administrator.operator(), key_id)
 
     record = run(work())
     typer.echo(f"{record.key_id} is revoked.", err=True)
-
-
-def _settings() -> AdmissionSettings:
-    try:
-        settings = AdmissionSettings()
-        _maker(settings)
-    except (ValidationError, ValueError, OSError) as error:
-        raise fail(explain_settings(error) if isinstance(error, ValidationError) else str(error)) from None
-    return settings
-
-
-@asynccontextmanager
-async def _store(settings: AdmissionSettings) -> AsyncIterator[KeyStore]:
-    """To look at keys."""
-    from gateway.admission.key_store import KeyStore  # noqa: PLC0415 - see database.py
-
-    async with database() as engine:
-        yield KeyStore(engine, _maker(settings))
-
-
-@asynccontextmanager
-async def _changing(settings: AdmissionSettings) -> AsyncIterator[tuple[KeyStore, Recorder]]:
-    """To change them, on record."""
-    from gateway.admission.key_store import KeyStore  # noqa: PLC0415 - see database.py
-
-    async with database_on_record() as (engine, recorder):
-        yield KeyStore(engine, _maker(settings)), recorder
-
-
-def _maker(settings: AdmissionSettings) -> KeyMaker:
-    secrets = (settings.key_pepper, settings.key_pepper_previous)
-    return KeyMaker(*(secret.get_secret_value().encode() for secret in secrets))
-
-
-def _show_secret(record: KeyRecord, secret: str) -> None:
-    """The secret alone goes to stdout, so that a script can take it; what a person wants to know goes to stderr."""
-    says = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
-    says.print(f"{record.key_id} for {record.owner} ({record.tenant}), plan {record.plan}")
-    says.print(f"scopes: {' '.join(sorted(record.scopes))}; expires: {_day(record.expires_at, 'never')}")
-    says.print("The key, shown this once:")
-    typer.echo(secret)
-
-
-def _as_json(record: KeyRecord, now: datetime) -> dict[str, object]:
-    times = ("created_at", "expires_at", "revoked_at", "last_used_at")
-    return {
-        "key_id": record.key_id,
-        "status": record.status(now),
-        "owner": record.owner,
-        "tenant": record.tenant,
-        "scopes": sorted(record.scopes),
-        "plan": record.plan,
-        "addresses": list(record.addresses),
-        "note": record.note,
-        "created_by": record.created_by,
-    } | {name: time.isoformat() if (time := getattr(record, name)) else None for name in times}
-
-
-def _day(time: datetime | None, otherwise: str) -> str:
-    return time.strftime("%Y-%m-%d %H:%MZ") if time else otherwise

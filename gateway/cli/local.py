@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def use_local_state(path: Path) -> None:
     """Set the database and the secrets of a state folder, unless an installation is named in the environment or .env.
 
-    All or nothing: a database must never meet the secrets of another.
+    All or nothing: a database must never meet the secrets of another. The folder's Valkey is set too while it runs.
     """
     folder = StateFolder(path)
     named = {name for name, value in (dotenv_values(".env") | dict(os.environ)).items() if value}
@@ -25,5 +25,7 @@ def use_local_state(path: Path) -> None:
     if named & {"DATABASE_URL", *NAMES, *secrets} or not all(file.exists() for file in secrets.values()):
         return
     os.environ["DATABASE_URL"] = folder.database_url
+    if (valkey := folder.path / "run" / "valkey.sock").exists():
+        os.environ.setdefault("REDIS_URL", f"unix://{valkey}")
     for name, file in secrets.items():
         os.environ[name] = str(file)

@@ -10,15 +10,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli.database import OPERATOR, database_on_record, run, who
+from gateway.admission.administrator import Administrator
+from gateway.cli.database import database, database_on_record, run, telling
 from gateway.cli.errors import fail
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.admission.switches import Kind, Switch, Switches
-    from gateway.audit.recorder import Recorder
+    from gateway.admission.switch_admin import SwitchAdministration
+    from gateway.admission.switches import Kind, Switch
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -51,9 +52,9 @@ def off(
         raise fail(f"--reason is one of: {', '.join(get_args(SwitchReason))}")
 
     async def work() -> None:
-        async with _open() as (switches, recorder):
-            await switches.turn_off(kind, name, reason=cast("SwitchReason", reason), note=note, by=OPERATOR)
-            await _record(recorder, kind, name, off=True, reason=reason)
+        async with _open() as switches:
+            code = cast("SwitchReason", reason)
+            await switches.turn_off(Administrator.operator(), kind, name, reason=code, note=note)
 
     run(work())
     typer.echo(f"{target} is off.", err=True)
@@ -65,10 +66,8 @@ def on(target: _Target) -> None:
     kind, name = _read(target)
 
     async def work() -> bool:
-        async with _open() as (switches, recorder):
-            was_off = await switches.turn_on(kind, name)
-            await _record(recorder, kind, name, off=False)
-            return was_off
+        async with _open() as switches:
+            return await switches.turn_on(Administrator.operator(), kind, name)
 
     was_off = run(work())
     typer.echo(f"{target} is on." if was_off else f"{target} was not off.", err=True)
@@ -79,8 +78,10 @@ def list_switches(as_json: Annotated[bool, typer.Option("--json", help="For prog
     """List what is off, the newest first."""
 
     async def work() -> tuple[Switch, ...]:
-        async with _open() as (switches, _):
-            return await switches.list()
+        from gateway.admission.switches import Switches  # noqa: PLC0415 - see database.py
+
+        async with database() as engine:
+            return await Switches(engine, cache_seconds=0).list()
 
     found = run(work())
     if as_json:
@@ -112,17 +113,13 @@ def _read(target: str) -> tuple[Kind, str]:
 
 
 @asynccontextmanager
-async def _open() -> AsyncIterator[tuple[Switches, Recorder]]:
-    from gateway.admission.switches import Switches  # noqa: PLC0415 - see database.py
+async def _open() -> AsyncIterator[SwitchAdministration]:
+    from gateway.admission.switch_admin import SwitchAdministration  # noqa: PLC0415 - see database.py
+    from gateway.admission.switches import Switches  # noqa: PLC0415
 
-    async with database_on_record() as (engine, recorder):
-        yield Switches(engine, cache_seconds=0), recorder
-
-
-async def _record(recorder: Recorder, kind: Kind, name: str, *, off: bool, reason: str = "") -> None:
-    from gateway.audit.events import SwitchChanged  # noqa: PLC0415 - see database.py
-
-    await recorder.record(SwitchChanged(*who(), kind, name, off=off, reason=reason))
+    async with telling() as changes, database_on_record() as (engine, recorder):
+        switches = Switches(engine, cache_seconds=0, changes=changes)
+        yield SwitchAdministration(switches, None, recorder)
 
 
 def _as_json(switch: Switch) -> dict[str, str]:
