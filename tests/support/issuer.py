@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jose import jwk, jwt
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
 
 ISSUER = "https://login.hospital.example"
@@ -88,8 +89,8 @@ class JwksServer:
 
 
 @contextmanager
-def serving(*keys: SigningKey) -> Iterator[JwksServer]:
-    """A JWK set at ``url`` on this machine."""
+def serving(*keys: SigningKey, tls: ssl.SSLContext | None = None) -> Iterator[JwksServer]:
+    """A JWK set at ``url`` on this machine; with ``tls`` at ``https://localhost``."""
     state = JwksServer([key.jwk for key in keys])
 
     class Handler(BaseHTTPRequestHandler):
@@ -101,14 +102,21 @@ def serving(*keys: SigningKey) -> Iterator[JwksServer]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(state.body)))
             self.end_headers()
-            with suppress(BrokenPipeError, ConnectionResetError):  # the reader had enough
+            with suppress(OSError):  # the reader had enough
                 self.wfile.write(state.body)
 
         def log_message(self, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *args: Any) -> None:
+            """A caller who breaks off the handshake is no news."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     state.url = f"http://127.0.0.1:{server.server_port}/jwks.json"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        state.url = f"https://localhost:{server.server_port}/jwks.json"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
