@@ -27,7 +27,7 @@ MAX_MINUTES = 240
 MIN_NOTE = 10
 
 _LASTING = frozenset({"keys:write", "clients:write", "keys:approve", ISSUE})
-"""Scopes that make keys: by them something would outlive the emergency."""
+"""Scopes that make credentials: by them something would outlive the emergency."""
 
 
 class BreakGlass(Strict):
