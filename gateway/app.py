@@ -19,7 +19,7 @@ from gateway.admission.administration import Administration
 from gateway.admission.api_key import ApiKeys
 from gateway.admission.authenticate import Authenticator
 from gateway.admission.changes import Changes
-from gateway.admission.idempotency import Idempotency
+from gateway.admission.idempotency import Idempotency, Room
 from gateway.admission.key_store import KeyStore
 from gateway.admission.keys import KeyMaker
 from gateway.admission.limiter import Limiter
@@ -56,6 +56,7 @@ from gateway.api.counting import CountingMiddleware
 from gateway.api.head_method import HeadMiddleware
 from gateway.api.last_resort import LastResortMiddleware
 from gateway.api.oauth_form import MAX_BYTES as TOKEN_BODY_BYTES
+from gateway.api.once import OnceMiddleware
 from gateway.api.parts import Parts
 from gateway.api.recording import RecordingMiddleware
 from gateway.audit.denials import DenialCounter
@@ -69,6 +70,7 @@ from gateway.database import create_engine
 from gateway.deid_policies import DeidPolicies
 from gateway.isolation import Workers
 from gateway.pipeline import Pipeline
+from gateway.respond.prediction import largest_answer
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.telemetry.logging import configure_logging
@@ -174,6 +176,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
             Middleware(LastResortMiddleware),
             Middleware(AdmissionMiddleware, gate=gate),
             Middleware(RecordingMiddleware, recorder=recorder),
+            Middleware(OnceMiddleware, idempotency=services.idempotency),
         ],
     )
     app.state.services = services
@@ -273,8 +276,14 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
         sessions=Sessions(settings.redis, settings.console, {sign_in.KEYS: api_keys}),
         idempotency=Idempotency(
             settings.redis,
+            secret=pepper,
             running_seconds=settings.http.deadline_seconds + LEASE_MARGIN_SECONDS,
             keep_seconds=settings.admission.idempotency_seconds,
+            room=Room(
+                settings.admission.idempotency_bytes,
+                settings.admission.idempotency_tenant_bytes,
+                largest_answer((model.labels for model in catalog), settings.ingest.max_frames),
+            ),
         ),
         usage_store=usage_store,
         usage=UsageCounter(

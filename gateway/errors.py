@@ -10,6 +10,7 @@
     │   ├── MethodNotAllowed       405
     │   ├── BodyTimeout            408
     │   ├── RequestInProgress      409   one with the same Idempotency-Key
+    │   ├── AlreadyDone            409   by an earlier one with it, and what that told is not kept
     │   ├── Conflict               409   the resource is not in a state for this
     │   ├── PreconditionFailed     412   it was changed since the caller looked
     │   ├── PreconditionRequired   428   the caller does not say which state it looked at
@@ -169,6 +170,14 @@ class RequestInProgress(CallerError):
     status = 409
     slug = "request-in-progress"
     title = "The same request is running"
+
+
+class AlreadyDone(CallerError):
+    """An earlier request with the same Idempotency-Key did this, and told a secret that is kept nowhere."""
+
+    status = 409
+    slug = "already-done"
+    title = "This was done by an earlier request"
 
 
 class Conflict(CallerError):

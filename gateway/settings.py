@@ -128,6 +128,14 @@ class AdmissionSettings(_Concern):
     idempotency_seconds: int = Field(
         86_400, ge=60, le=7 * 86_400, description="How long an answer is kept for its Idempotency-Key"
     )
+    idempotency_bytes: int = Field(
+        64 * 2**20,
+        ge=2**20,
+        description="Most memory of Redis that kept answers take; never above 3/4 of its maxmemory",
+    )
+    idempotency_tenant_bytes: int = Field(
+        32 * 2**20, ge=2**20, description="Most of it that one tenant's take; about 2 KiB an answer"
+    )
     usage_seconds: float = Field(
         1.0, gt=0, le=60, description="How often usage is written; a killed process loses so much of it"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -58,7 +57,8 @@ async def predict(
     upload = await read_upload(request.scope, request.receive)
     claim = None
     if key is not None:
-        fingerprint = await asyncio.to_thread(_fingerprint, upload.data, model.name, query.frames)
+        said = (model.name.encode(), (query.frames or "").encode(), upload.data)
+        fingerprint = await asyncio.to_thread(joined.idempotency.fingerprint, *said)
         claim = await joined.idempotency.claim(admission.principal.tenant, key, fingerprint, admission.request_id)
         if claim.answer is not None:
             exchange.replay_of = claim.request_id
@@ -78,8 +78,3 @@ async def predict(
     if claim is not None:
         await joined.idempotency.keep(claim, content, admission.request_id)
     return Response(content, media_type="application/json")
-
-
-def _fingerprint(data: bytes, model: str, frames: str | None) -> str:
-    """Of all that the answer depends on, hex."""
-    return hashlib.sha256(f"{model}\n{frames or ''}\n".encode() + hashlib.sha256(data).digest()).hexdigest()

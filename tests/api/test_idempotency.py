@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from PIL import Image
+from redis import Redis
 
 from tests.support.problems import assert_problem
 
@@ -103,19 +105,123 @@ def test_two_keys_are_refused(caller: httpx.Client) -> None:
     assert_problem(caller.post("/v1/predict", content=png(), headers=headers), 422)
 
 
-def test_what_redis_holds_of_it_names_nobody(site: Site, caller: httpx.Client, once: str, valkey) -> None:
-    from tests.support.canaries import dicom
+def everything_in(redis: Redis) -> bytes:
+    """All names, and all that is stored under them, as Redis itself would save it and as it is read."""
+    found = bytearray()
+    for name in redis.scan_iter(count=1000):
+        found += name + (redis.dump(name) or b"")
+        match redis.type(name):
+            case b"string":
+                found += redis.get(name) or b""
+            case b"hash":
+                found += b"".join(part for pair in redis.hgetall(name).items() for part in pair)
+            case b"zset":
+                found += b"".join(redis.zrange(name, 0, -1))
+            case b"set":
+                found += b"".join(redis.smembers(name))
+            case other:
+                raise AssertionError(other)
+    return bytes(found)
+
+
+def test_nothing_of_a_request_is_in_redis(site: Site, key: str, once: str, valkey) -> None:
+    from tests.support.canaries import MARK, dicom
 
     planted = dicom()
-    headers = {"content-type": "application/dicom", "idempotency-key": once}
-    assert caller.post("/v1/predict", content=planted.body, headers=headers).status_code == 200
-    with valkey.client() as redis:
-        kept = {name: redis.get(name) or "" for name in redis.keys("idem:*")}
-    assert any('"answer"' in text for text in kept.values())
-    for name, text in kept.items():
-        assert once not in name
-        for canary in planted.canaries:
-            assert canary not in text.encode()
+    plan = "trial"  # one with windows: the limiter writes too
+    marked = f"{MARK}-accession-4711"
+    with site.client(site.key("predict", plan=plan)) as client:
+        headers = {"idempotency-key": marked, "user-agent": MARK, "referer": f"https://x/{MARK}", "x-patient": MARK}
+        files = {"image": (f"{MARK}.dcm", planted.body, "application/dicom")}
+        first = client.post("/v1/predict", files=files, headers=headers, params={"frames": "all"})
+        again = client.post("/v1/predict", files=files, headers=headers, params={"frames": "all"})
+    assert first.status_code == 200, first.text
+    assert again.headers["idempotency-replayed"] == "true"
+    with Redis(unix_socket_path=str(valkey.socket)) as redis:
+        kept = everything_in(redis)
+    assert first.json()["id"].encode() in kept  # the answer is there
+    for canary in (*planted.canaries, marked.encode(), MARK.encode()):
+        assert canary not in kept
+    # Nor anything that a guess can be held against: digests without a key.
+    for text in (planted.body, marked.encode(), f"st-mary\n{marked}".encode(), b"st-mary"):
+        for digest in (hashlib.sha256(text), hashlib.sha1(text), hashlib.md5(text)):
+            assert digest.digest() not in kept
+            assert digest.hexdigest().encode()[:16] not in kept
+
+
+@pytest.fixture
+def admin(site: Site):
+    with site.client(site.key("keys:read", "keys:write", "predict", tenant=f"t{uuid4().hex[:8]}")) as client:
+        yield client
+
+
+def issue(client: httpx.Client, once: str, owner: str = "PACS") -> httpx.Response:
+    wanted = {"owner": owner, "plan": "standard", "scopes": ["predict"]}
+    return client.post("/v1/admin/keys", json=wanted, headers={"idempotency-key": once})
+
+
+def test_a_key_is_issued_once_and_its_secret_is_told_once(admin: httpx.Client, once: str, valkey) -> None:
+    before = len(admin.get("/v1/admin/keys").json()["keys"])
+    first, again = issue(admin, once), issue(admin, once)
+    assert first.status_code == 201, first.text
+    problem = assert_problem(again, 409, "already-done")
+    assert problem["key_id"] == first.json()["key"]["key_id"]
+    assert problem["first_request"] == first.headers["x-request-id"]
+    assert len(admin.get("/v1/admin/keys").json()["keys"]) == before + 1
+    assert first.json()["secret"] not in again.text
+    with Redis(unix_socket_path=str(valkey.socket)) as redis:
+        kept = everything_in(redis)
+    assert first.json()["secret"].rsplit("_", 1)[1].encode() not in kept
+    assert b"PACS" not in kept
+    assert_problem(issue(admin, once, owner="another"), 422)
+    assert issue(admin, str(uuid4())).status_code == 201
+
+
+def test_what_was_refused_may_be_tried_again(admin: httpx.Client, once: str) -> None:
+    wanted = {"owner": "PACS", "plan": "none-such", "scopes": ["predict"]}
+    for _ in range(2):
+        refused = admin.post("/v1/admin/keys", json=wanted, headers={"idempotency-key": once})
+        assert_problem(refused, 422)
+        assert "plan" in refused.json()["detail"]
+
+
+def test_a_rotation_is_done_once(site: Site, admin: httpx.Client, once: str) -> None:
+    issued = issue(admin, str(uuid4())).json()
+    path = f"/v1/admin/keys/{issued['key']['key_id']}/rotate"
+    first = admin.post(path, headers={"idempotency-key": once})
+    assert first.status_code == 200, first.text
+    problem = assert_problem(admin.post(path, headers={"idempotency-key": once}), 409, "already-done")
+    assert problem["key_id"] == issued["key"]["key_id"]
+    with site.client(first.json()["secret"]) as rotated:  # the second one did not end it
+        assert rotated.get("/v1/models").status_code == 200
+
+
+def test_of_many_at_once_one_key_is_issued(admin: httpx.Client, once: str) -> None:
+    before = len(admin.get("/v1/admin/keys").json()["keys"])
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: issue(admin, once), range(6)))
+    assert sorted(answer.status_code for answer in answers) == [201, *[409] * 5]
+    assert len(admin.get("/v1/admin/keys").json()["keys"]) == before + 1
+
+
+def test_the_record_of_a_call_that_was_not_done_again_says_so(site: Site, caller: httpx.Client, once: str) -> None:
+    first, again = issue(caller, once), issue(caller, once)
+    page = caller.get("/v1/admin/audit", params={"request_id": again.headers["x-request-id"]}).json()
+    [record] = page["records"]
+    assert (record["type"], record["status"], record["problem"]) == ("request.finished", 409, "already-done")
+    assert record["replay_of"] == first.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("bad", ["", "a b", '"open'])
+def test_a_key_that_is_none_is_refused_here_too(admin: httpx.Client, bad: str) -> None:
+    assert_problem(issue(admin, bad), 422, "invalid-parameter")
+
+
+def test_where_sending_again_changes_nothing_the_header_changes_nothing(caller: httpx.Client, once: str) -> None:
+    headers = {"content-type": "image/png", "idempotency-key": once}
+    answers = [caller.post("/v1/deidentify", content=png(tone), headers=headers) for tone in (40, 40, 41)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert answers[0].content == answers[1].content != answers[2].content
 
 
 def test_without_redis_it_is_refused_and_without_the_header_it_is_served(
