@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 Modality = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_]{1,16}$")]
 """A Defined Term of Modality (0008,0060), value representation CS."""
+BodyPart = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_ ]{1,16}$")]
+"""A term of Body Part Examined (0018,0015), PS3.16 Annex L, value representation CS."""
+UNCERTAIN = "Uncertain"
+"""What is said in place of a label when no label is probable enough; no model may have a label of this name."""
 
 
 class _Strict(BaseModel):
@@ -37,6 +41,10 @@ class _ModelPolicy(_Strict):
     version: str = Field(pattern=r"^[1-9][0-9]*$")
     modalities: list[Modality]
     on_other_modality: Literal["refuse", "warn"]
+    body_parts: list[BodyPart] = []
+    on_other_body_part: Literal["refuse", "warn"] = "warn"
+    temperature: float = Field(1.0, gt=0, le=100, strict=False)
+    uncertain_below: float = Field(0.0, ge=0, le=1, strict=False)
     input: _InputPolicy
 
 
@@ -72,6 +80,10 @@ class ModelSpec:
         input: How to make its tensor.
         modalities: Modality terms it was made for; empty takes all.
         on_other_modality: What to do with an image of another modality.
+        body_parts: Terms of the body parts it was made for; empty takes all.
+        on_other_body_part: What to do with an image of another part.
+        temperature: By which the logits are divided before the softmax (Guo et al. 2017); 1 leaves them.
+        uncertain_below: Probability of the best label under which the answer is ``UNCERTAIN``.
     """
 
     name: str
@@ -81,6 +93,10 @@ class ModelSpec:
     input: InputSpec
     modalities: frozenset[str] = frozenset()
     on_other_modality: Literal["refuse", "warn"] = "refuse"
+    body_parts: frozenset[str] = frozenset()
+    on_other_body_part: Literal["refuse", "warn"] = "warn"
+    temperature: float = 1.0
+    uncertain_below: float = 0.0
 
 
 class ModelCatalog:
@@ -157,6 +173,8 @@ def _spec(name: str, rule: _ModelPolicy, repository: Path) -> ModelSpec:
         raise ValueError(f"{folder / MANIFEST}: version {rule.version} is not listed") from None
     if manifest.classes != len(labels):
         raise ValueError(f"{folder / LABELS}: {len(labels)} labels for {manifest.classes} logits")
+    if UNCERTAIN in labels:
+        raise ValueError(f"{folder / LABELS}: {UNCERTAIN} is what an answer says that no label is probable enough for")
     verify_files(folder, {LABELS: manifest.files[LABELS]}, missing="refused")  # a permuted list has another digest
     size = manifest.input.shape[1:3]
     if size != [rule.input.height, rule.input.width]:
@@ -169,4 +187,8 @@ def _spec(name: str, rule: _ModelPolicy, repository: Path) -> ModelSpec:
         input=InputSpec(rule.input.height, rule.input.width, rule.input.resize),
         modalities=frozenset(rule.modalities),
         on_other_modality=rule.on_other_modality,
+        body_parts=frozenset(rule.body_parts),
+        on_other_body_part=rule.on_other_body_part,
+        temperature=rule.temperature,
+        uncertain_below=rule.uncertain_below,
     )

@@ -25,6 +25,7 @@
     │   ├── NoPixels               422
     │   ├── ImageTooLarge          422   more pixels, frames or elements than are taken
     │   ├── WrongModality          422
+    │   ├── WrongBodyPart          422
     │   ├── NotSanitizable         422   identifiers cannot be removed with certainty
     │   ├── TooCostly              422   decoding outlasts its time
     │   └── QuotaExceeded          429
@@ -289,6 +290,14 @@ class WrongModality(CallerError):
     status = 422
     slug = "wrong-modality"
     title = "The model does not take this modality"
+
+
+class WrongBodyPart(CallerError):
+    """The model was not made for images of this part of the body."""
+
+    status = 422
+    slug = "wrong-body-part"
+    title = "The model does not take this part of the body"
 
 
 class NotSanitizable(CallerError):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.deid.engine import DeidEngine
 from gateway.ingest.decode import decode, decode_object
-from gateway.preprocess.modality import check_modality
+from gateway.preprocess.fitness import check_fitness
 from gateway.preprocess.tensor import Tensor, to_tensor
 from gateway.respond.deidentified import ObjectAnswer, respond_object
 
@@ -116,7 +116,7 @@ def prepare(work: Work) -> Prepared:
     """Steps 2 to 4, in a worker process: identifying bytes in, a sanitized tensor out."""
     clock = [perf_counter()]
     image = decode(work.upload, work.frames, work.limits)
-    warnings = check_modality(image.modality, work.model)
+    warnings = check_fitness(image.modality, image.body_part, work.model)
     clock.append(perf_counter())
     sanitized = _engine(work.deid).deidentify(image, tenant=work.tenant)
     clock.append(perf_counter())

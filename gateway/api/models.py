@@ -25,6 +25,9 @@ class ModelEntry(BaseModel):
     labels: list[str] = Field(description="What it tells apart, in the order of its outputs")
     modalities: list[str] = Field(description="DICOM modalities it was made for; empty takes all")
     on_other_modality: str = Field(description="`refuse` or `warn`")
+    body_parts: list[str] = Field(description="DICOM body parts it was made for; empty takes all")
+    on_other_body_part: str = Field(description="`refuse` or `warn`")
+    uncertain_below: float = Field(description="Probability of the best label under which the answer is `Uncertain`")
     default: bool = Field(description="Whether it answers where no model is named")
 
 
@@ -48,5 +51,8 @@ def _entry(spec: ModelSpec, *, default: bool) -> ModelEntry:
         labels=list(spec.labels),
         modalities=sorted(spec.modalities),
         on_other_modality=spec.on_other_modality,
+        body_parts=sorted(spec.body_parts),
+        on_other_body_part=spec.on_other_body_part,
+        uncertain_below=spec.uncertain_below,
         default=default,
     )

@@ -10,7 +10,7 @@ from gateway.ingest.codecs import PixelSource
 from gateway.ingest.guard import fence
 from gateway.ingest.header import PixelHeader
 from gateway.ingest.image import IdentifiableImage
-from gateway.ingest.modality import modality
+from gateway.ingest.modality import body_part, modality
 from gateway.ingest.object import IdentifiableObject
 from gateway.ingest.part10 import read_file
 from gateway.ingest.photometric import Display
@@ -44,13 +44,14 @@ def read_dicom(data: bytes, frames: FrameSelection, limits: IngestSettings) -> I
         header.check_limits(len(numbers), limits)
         source = PixelSource.of(file.data, file.pixels, header, file.syntax, _offsets(file.dataset))
         display = Display.read(file.dataset, header, numbers, little_endian=file.syntax.little_endian)
-        term = modality(file.dataset)
+        term, part = modality(file.dataset), body_part(file.dataset)
     return IdentifiableImage(
         media_type=MediaType.DICOM,
         dataset=file.dataset,
         frame_numbers=numbers,
         total_frames=header.frames,
         modality=term,
+        body_part=part,
         render=partial(_render, source, display),
     )
 

@@ -29,6 +29,8 @@ class IdentifiableImage:
         frame_numbers: The selected frames, 1-based as in DICOM; (1,) for JPEG and PNG.
         total_frames: Frames in the object.
         modality: Modality (0008,0060) if it is one of the Defined Terms (PS3.3 C.7.3.1.1.1); else None.
+        body_part: Body Part Examined (0018,0015), as the file has it; None if it says nothing. To be compared, never
+            to be repeated: a file may hold anything there.
         render: Decodes and renders one selected frame (a frame number in, a display frame out), so that only one frame
             need be in memory. Does not read ``dataset``, so that may be changed before. Raises Unreadable.
         segments: For JPEG and PNG: kind of metadata segment (``exif``, ``xmp``, ``comment``, ...) to how many there
@@ -40,6 +42,7 @@ class IdentifiableImage:
     frame_numbers: tuple[int, ...]
     total_frames: int
     modality: str | None
+    body_part: str | None = field(repr=False)
     render: Callable[[int], DisplayFrame] = field(repr=False)
     segments: dict[str, int] = field(default_factory=dict)
 

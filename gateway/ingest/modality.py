@@ -1,4 +1,4 @@
-"""Step 2 of 7: the modality, if it is one that the standard knows. Free text could be anything, a name included."""
+"""Step 2 of 7: of what kind an image is. The modality counts if the standard knows it: free text could be a name."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ def modality(dataset: Dataset) -> str | None:
     """Modality if it is a Defined Term, else None."""
     value = first(dataset, 0x00080060)
     return value if isinstance(value, str) and value in defined_terms() else None
+
+
+def body_part(dataset: Dataset) -> str | None:
+    """Body Part Examined (0018,0015) as it is there, in capitals; None if it says nothing."""
+    value = first(dataset, 0x00180015)
+    return value.strip().upper() or None if isinstance(value, str) else None

@@ -101,6 +101,7 @@ def read_raster(
         frame_numbers=numbers,
         total_frames=1,
         modality=None,
+        body_part=None,
         render=partial(_render, data, media_type, limits),
         segments=segments,
     )

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.catalog import UNCERTAIN
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
@@ -33,7 +35,7 @@ class FrameAnswer(_Part):
     """One frame of a multi-frame object."""
 
     frame: int = Field(description="Frame number in the object, 1-based as in DICOM", ge=1)
-    prediction: str = Field(description="The frame's most probable label")
+    prediction: str = Field(description="The frame's most probable label, or `Uncertain`")
     confidence: Probability = Field(description="Its probability")
     probabilities: Probabilities
 
@@ -53,7 +55,9 @@ class PredictAnswer(_Part):
     same: one of which the model is unsure then counts for less than one of which it is sure, unlike in a vote.
     """
 
-    prediction: str = Field(description="The most probable label")
+    prediction: str = Field(
+        description="The most probable label; `Uncertain` if it is less probable than the model's policy asks for"
+    )
     confidence: Probability = Field(description="Its probability")
     latency_ms: float = Field(description="Milliseconds from the admitted body to this answer", ge=0)
     probabilities: Probabilities
@@ -103,10 +107,10 @@ def respond(
     """
     if logits.shape != (len(frame_numbers), len(model.labels)) or not len(frame_numbers):
         raise ValueError("the logits fit neither the frames nor the labels")
-    by_frame = softmax(logits)
+    by_frame = softmax(logits.astype(np.float64) / model.temperature)
     whole = by_frame.mean(axis=0)
     return PredictAnswer(
-        prediction=_best(whole, model.labels),
+        prediction=_best(whole, model),
         confidence=_round(whole.max()),
         latency_ms=round(latency_ms, 1),
         probabilities=_named(whole, model.labels),
@@ -114,7 +118,7 @@ def respond(
         frames=[
             FrameAnswer(
                 frame=number,
-                prediction=_best(row, model.labels),
+                prediction=_best(row, model),
                 confidence=_round(row.max()),
                 probabilities=_named(row, model.labels),
             )
@@ -129,18 +133,7 @@ def respond(
     )
 
 
-def largest_answer(labels: Iterable[Sequence[str]], frames: int) -> int:
-    """How many bytes an answer has at most, as a string within JSON, whichever model answers.
-
-    Args:
-        labels: Of each model.
-        frames: Most frames of one answer.
-    """
-    of_one = max((sum(len(label.encode()) + 16 for label in each) for each in labels), default=0) + 128
-    return 8 * 2**10 + 2 * (frames + 1) * of_one
-
-
-def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def softmax(logits: npt.NDArray[np.float32 | np.float64]) -> npt.NDArray[np.float64]:
     """Along the last axis, in float64, with the largest logit taken off first so that nothing overflows."""
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=-1, keepdims=True)
@@ -148,8 +141,8 @@ def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
 
 
-def _best(probabilities: npt.NDArray[np.float64], labels: Sequence[str]) -> str:
-    return labels[int(probabilities.argmax())]
+def _best(probabilities: npt.NDArray[np.float64], model: ModelSpec) -> str:
+    return model.labels[int(probabilities.argmax())] if probabilities.max() >= model.uncertain_below else UNCERTAIN
 
 
 def _named(probabilities: npt.NDArray[np.float64], labels: Sequence[str]) -> dict[str, float]:

@@ -84,6 +84,7 @@ def image(
         frame_numbers=tuple(range(1, len(pictures) + 1)),
         total_frames=total or len(pictures),
         modality=None,
+        body_part=None,
         render=lambda number: pictures[number - 1],
         **members,  # type: ignore[arg-type]
     )

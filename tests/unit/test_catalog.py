@@ -52,6 +52,11 @@ class House:
         }
         (self.model / "manifest.json").write_text(json.dumps(manifest | changed))
 
+    def relabel(self, *labels: str) -> None:
+        text = "".join(f"{label}\n" for label in labels).encode()
+        (self.model / "labels.txt").write_bytes(text)
+        self.write_manifest(files={"labels.txt": listed(text), "1/model.onnx": listed(WEIGHTS)})
+
     def write_policy(self, policy: object) -> None:
         self.policy.write_text(policy if isinstance(policy, str) else yaml.safe_dump(policy))
 
@@ -75,6 +80,15 @@ def test_policy_labels_and_digest_become_one_model(house: House) -> None:
     assert model.modalities == {"MR"}
     assert model.on_other_modality == "warn"
     assert (model.input.height, model.input.width, model.input.resize) == (224, 224, "squash")
+
+
+def test_what_a_policy_leaves_out_changes_no_answer(house: House) -> None:
+    model = house.load().resolve("m")
+    assert (model.temperature, model.uncertain_below, model.body_parts) == (1.0, 0.0, frozenset())
+    house.change(temperature=2, uncertain_below=0.7, body_parts=["HEAD", "BRAIN"], on_other_body_part="refuse")
+    model = house.load().resolve("m")
+    assert (model.temperature, model.uncertain_below) == (2.0, 0.7)
+    assert (model.body_parts, model.on_other_body_part) == ({"HEAD", "BRAIN"}, "refuse")
 
 
 def test_no_name_is_the_default_and_a_wrong_one_is_unknown(house: House) -> None:
@@ -101,6 +115,10 @@ def test_no_name_is_the_default_and_a_wrong_one_is_unknown(house: House) -> None
         (lambda h: h.change(modalities="MR"), "models.yaml", "models.m.modalities"),
         (lambda h: h.change(modalities=["mr"]), "models.yaml", "models.m.modalities"),
         (lambda h: h.change(on_other_modality="allow"), "models.yaml", "models.m.on_other_modality"),
+        (lambda h: h.change(body_parts=["head"]), "models.yaml", "models.m.body_parts"),
+        (lambda h: h.change(on_other_body_part="allow"), "models.yaml", "models.m.on_other_body_part"),
+        (lambda h: h.change(temperature=0), "models.yaml", "models.m.temperature"),
+        (lambda h: h.change(uncertain_below=1.5), "models.yaml", "models.m.uncertain_below"),
         (lambda h: h.change(typo=1), "models.yaml", "models.m.typo"),
         (lambda h: h.change(input={"height": 99, "width": 224, "resize": "squash"}), "manifest.json", "input"),
         (lambda h: (h.model / "manifest.json").unlink(), "manifest.json", "No such file"),
@@ -122,6 +140,7 @@ def test_no_name_is_the_default_and_a_wrong_one_is_unknown(house: House) -> None
         (lambda h: (h.model / "labels.txt").write_bytes(b"Glioma\n\nNo Tumor\n"), "labels.txt", "line 2"),
         (lambda h: (h.model / "labels.txt").write_bytes(b"Glioma\r\nNo Tumor\r\n"), "labels.txt", "SHA-256"),
         (lambda h: (h.model / "labels.txt").write_bytes(b"Glioma\nGlioma\n"), "labels.txt", "twice"),
+        (lambda h: h.relabel("Glioma", "Uncertain"), "labels.txt", "no label is probable enough"),
         (lambda h: (h.model / "labels.txt").write_bytes(b"Glioma\n"), "labels.txt", "two labels"),
         (lambda h: (h.model / "labels.txt").write_bytes(b"\xff\n\xfe\n"), "labels.txt", "UTF-8"),
     ],

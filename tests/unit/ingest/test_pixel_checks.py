@@ -244,3 +244,13 @@ def test_a_modality_that_is_no_defined_term_is_none(value: str) -> None:
     data = file(text(0x00080060, "CS", value) + attributes(2, 2) + PIXELS)
     known = decode(Upload(data), FrameSelection(), IngestSettings()).modality
     assert known == ("CT" if value == "CT\\MR" else None)
+
+
+@pytest.mark.parametrize(
+    ("value", "known"), [("BRAIN", "BRAIN"), ("brain ", "BRAIN"), ("HEAD\\NECK", "HEAD"), ("", None)]
+)
+def test_the_body_part_is_read_in_capitals_and_shown_by_no_repr(value: str, known: str | None) -> None:
+    data = file(text(0x00180015, "CS", value) + attributes(2, 2) + PIXELS)
+    image = decode(Upload(data), FrameSelection(), IngestSettings())
+    assert image.body_part == known
+    assert "BRAIN" not in repr(image)

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gateway.catalog import InputSpec, ModelSpec
+from gateway.catalog import UNCERTAIN, InputSpec, ModelSpec
 from gateway.deid.image import Pseudonyms
 from gateway.deid.report import DeidReport
 from gateway.respond.prediction import PredictAnswer, respond, softmax
@@ -36,6 +37,26 @@ def test_the_largest_logit_names_the_prediction() -> None:
     assert made.confidence == 0.6
     assert made.probabilities == {"Glioma": 0.2, "Meningioma": 0.6, "No Tumor": 0.2}
     assert list(made.probabilities) == list(MODEL.labels)
+
+
+def test_a_temperature_softens_the_probabilities_and_leaves_their_order() -> None:
+    made = answer([[0.0, 2 * math.log(3), 0.0]], model=replace(MODEL, temperature=2.0))
+    assert made.probabilities == {"Glioma": 0.2, "Meningioma": 0.6, "No Tumor": 0.2}
+
+
+@pytest.mark.parametrize(("least", "said"), [(0.6, "Meningioma"), (0.61, UNCERTAIN)])
+def test_a_label_that_is_not_probable_enough_is_not_said(least: float, said: str) -> None:
+    made = answer([[0.0, math.log(3), 0.0]], model=replace(MODEL, uncertain_below=least))
+    assert made.prediction == said
+    assert made.confidence == 0.6
+    assert made.probabilities["Meningioma"] == 0.6
+
+
+def test_a_frame_can_be_uncertain_where_the_whole_is_not() -> None:
+    sure, unsure = [0.0, 9.0, 0.0], [0.0, 0.1, 0.0]
+    made = answer([sure, sure, unsure], frames=(1, 2, 3), total=3, model=replace(MODEL, uncertain_below=0.5))
+    assert [frame.prediction for frame in made.frames] == ["Meningioma", "Meningioma", UNCERTAIN]
+    assert made.prediction == "Meningioma"
 
 
 def test_prediction_confidence_and_latency_come_first() -> None:
