@@ -63,7 +63,7 @@ from gateway.audit.denials import DenialCounter
 from gateway.audit.reader import AuditReader
 from gateway.audit.recorder import Recorder
 from gateway.catalog import ModelCatalog
-from gateway.console import assets, audit, keys, overview, sign_in, switches
+from gateway.console import assets, audit, issuing, key_requests, keys, overview, sign_in, switches
 from gateway.console.middleware import ConsoleMiddleware
 from gateway.console.pages import Pages
 from gateway.database import create_engine
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
 DESCRIPTION = "A hardened gateway between hospitals and their image models: admit, de-identify, infer, prove."
 PREDICT, DEIDENTIFY, TOKEN = "POST /v1/predict", "POST /v1/deidentify", "POST /oauth/token"
 JSON_BODY_BYTES = 64 * 2**10
-CONSOLE = (sign_in, overview, keys, audit, switches, assets)
+CONSOLE = (sign_in, overview, issuing, keys, key_requests, audit, switches, assets)
 ROUTES = (
     predict,
     deidentify,

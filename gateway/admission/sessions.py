@@ -1,10 +1,10 @@
 """Step 1 of 7: people at the console: a session in Redis, opened with a credential and only as good as that one is.
 
     sign in ─▶ a new random ID in a cookie, its SHA-256 in Redis ─▶ each request: is it there, is its key still good?
-                                                                └─▶ gone: signed out, idle too long, over, or Redis lost it
+                                                             └─▶ gone: signed out, idle too long, over, lost by Redis
 
-Nobody who reads Redis can use what is there. A key that is revoked, has expired, is switched off or lost the secret that
-the session was opened with ends the session as it ends the key: the key is looked at anew by each request.
+Nobody who reads Redis can use what is there. A key that is revoked, has expired, or lost the secret that the session
+was opened with ends the session as it ends the key: the key is looked at anew by each request.
 Sources: OWASP ASVS 5.0 V7, RFC 6265bis (the prefix ``__Host-``).
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
@@ -12,7 +13,7 @@ from starlette.requests import Request
 
 from gateway.api.exchange import header
 from gateway.api.problems import invalid
-from gateway.errors import Forbidden, MalformedBody, UnsupportedMediaType
+from gateway.errors import Forbidden, InvalidParameter, MalformedBody, UnsupportedMediaType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,3 +100,14 @@ def fitting(model: type[Model], **values: object) -> Model:
         return model.model_validate(values)
     except ValidationError as error:
         raise invalid(error.errors()) from None
+
+
+def expiry(days: str) -> datetime | None:
+    """When something ends that lives so many days; None is never.
+
+    Raises:
+        InvalidParameter: That is no number of days.
+    """
+    if not days.isdecimal() or len(days) > 4:
+        raise InvalidParameter("Choose when it expires", parameter="days")
+    return datetime.now(UTC) + timedelta(days=int(days)) if int(days) else None

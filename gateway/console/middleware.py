@@ -1,7 +1,7 @@
 """The console's own layer around admission: what a browser is told, and whose forms are taken.
 
-Inside of the context (which sets the headers that every answer has), outside of everything that can fail: so an error on
-the way to a page is a page. Sources: OWASP ASVS 5.0 V3, W3C Fetch Metadata, CSP Level 3.
+Inside of the context (which sets the headers that every answer has), outside of everything that can fail: so an error
+on the way to a page is a page. Sources: OWASP ASVS 5.0 V3, W3C Fetch Metadata, CSP Level 3.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def is_console(path: str) -> bool:
 def sent_by_us(scope: Scope) -> bool:
     """Whether the browser says that one of our own pages sent this.
 
-    ``Sec-Fetch-Site`` cannot be set by a page. A browser that does not send it says its ``Origin``. Without either it is
-    not taken; the token in the form is checked besides.
+    ``Sec-Fetch-Site`` cannot be set by a page. A browser that does not send it says its ``Origin``. Without either it
+    is not taken; the token in the form is checked besides.
     """
     site = header(scope, b"sec-fetch-site")
     if site is not None:

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from gateway.api.admin_switches import list_switches
 from gateway.api.parts import Admitted, Joined
+from gateway.console.charts import traffic
 from gateway.console.pages import HOME, from_script, page
 
 router = APIRouter(include_in_schema=False)
@@ -24,6 +25,7 @@ async def overview(request: Request, joined: Joined, admission: Admitted) -> Res
     rights = admission.principal.scopes
     ready = await joined.health.readiness()
     off = (await list_switches(joined, admission)).switches if "switches:read" in rights else None
+    used = await traffic(joined.usage, admission.principal.tenant) if "usage:read" in rights else None
     template = "_overview.html" if from_script(request.scope) else "overview.html"
     models = [(joined.catalog.resolve(name), state) for name, state in ready.models.items()]
-    return page(request, template, ready=ready, words=WORDS, models=models, off=off)
+    return page(request, template, ready=ready, words=WORDS, models=models, off=off, traffic=used)

@@ -48,6 +48,7 @@ class Entry:
 NAVIGATION = (
     Entry(HOME, "Overview", "console"),
     Entry("/console/keys", "Keys", "keys:read"),
+    Entry("/console/requests", "Requests", "keys:read"),
     Entry("/console/audit", "Audit", "audit:read"),
     Entry("/console/switches", "Switches", "switches:read"),
 )

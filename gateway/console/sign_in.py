@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import structlog
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SCOPE = "console"
-KEYS = "key"
+KEYS: Literal["key"] = "key"
 """The one kind of credential that opens a session; a house's own login would be another holder beside it."""
 
 _ROUTE = RouteRule("POST /console/login", SCOPE)
@@ -54,10 +54,10 @@ async def login(request: Request, joined: Joined, exchange: CurrentExchange) -> 
         _note_refusal(joined, exchange, refusal, address)
         exchange.problem = refusal.slug
         message = "This is not a valid key" if isinstance(refusal, CredentialRefused) else refusal.detail
-        response = page(request, "sign_in.html", refusal.status, next=wanted, message=message, lost=False)
+        again = page(request, "sign_in.html", refusal.status, next=wanted, message=message, lost=False)
         if refusal.retry_after is not None:
-            response.headers["Retry-After"] = str(round(refusal.retry_after) or 1)
-        return response
+            again.headers["Retry-After"] = str(round(refusal.retry_after) or 1)
+        return again
     await _end_former(request, joined)
     session = await joined.sessions.open(KEYS, principal.key_id, joined.api_keys.marks(text), _browser(request))
     started = SessionStarted(exchange.request_id, principal.key_id, principal.tenant, method=KEYS, address=address)

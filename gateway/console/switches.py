@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, get_args
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from gateway.admission.switches import EVERYTHING, SwitchReason, check_target
+from gateway.admission.switch_admin import ALL
+from gateway.admission.switches import EVERYTHING, KINDS, SwitchReason
 from gateway.api import admin_switches
 from gateway.api.parts import Admitted, CurrentExchange, Joined, Parts
 from gateway.console.forms import fitting, read_form
 from gateway.console.pages import HOME, from_script, page, session_of
-from gateway.errors import CallerError
+from gateway.errors import CallerError, InvalidParameter
 
 if TYPE_CHECKING:
     from gateway.admission.principal import Admission
+    from gateway.admission.switches import Kind
     from gateway.console.forms import Form
 
 PATH = f"{HOME}/switches"
@@ -47,9 +49,10 @@ async def switch_off(request: Request, joined: Joined, admission: Admitted, exch
     kind, _, name = form.text("target").partition(":")
     name = name or form.text("name")
     try:
-        check_target(kind, name)
         wanted = fitting(admin_switches.SwitchOff, reason=form.text("reason"), note=form.text("note"))
-        await admin_switches.switch_off(kind, name, wanted, joined=joined, admission=admission, exchange=exchange)
+        await admin_switches.switch_off(
+            _kind(kind), name, wanted, joined=joined, admission=admission, exchange=exchange
+        )
     except CallerError as error:
         exchange.problem = error.slug
         return await _page(request, joined, admission, error=error, form=form)
@@ -60,10 +63,15 @@ async def switch_off(request: Request, joined: Joined, admission: Admitted, exch
 async def switch_on(request: Request, joined: Joined, admission: Admitted, exchange: CurrentExchange) -> Response:
     """Switch something on again."""
     form = await read_form(request, session_of(request))
-    kind, name = form.text("kind"), form.text("name")
-    check_target(kind, name)
-    await admin_switches.switch_on(kind, name, joined, admission, exchange)
+    await admin_switches.switch_on(_kind(form.text("kind")), form.text("name"), joined, admission, exchange)
     return await _done(request, joined, admission)
+
+
+def _kind(text: str) -> Kind:
+    for kind in KINDS:
+        if kind == text:
+            return kind
+    raise InvalidParameter(f"A switch is one of: {', '.join(KINDS)}", parameter="kind")
 
 
 async def _done(request: Request, joined: Parts, admission: Admission) -> Response:
@@ -79,7 +87,7 @@ async def _page(
     may_read = "switches:read" in rights
     off = (await admin_switches.list_switches(joined, admission)).switches if may_read else []
     targets = [(f"tenant:{admission.principal.tenant}", f"My tenant, {admission.principal.tenant}")]
-    if admin_switches.ALL in rights:
+    if ALL in rights:
         targets = [
             (f"{EVERYTHING}:{EVERYTHING}", "Everything: no image is taken"),
             *((f"model:{model.name}", f"Model {model.name}") for model in joined.catalog),
@@ -93,7 +101,7 @@ async def _page(
         reasons=REASONS,
         targets=targets,
         may_write="switches:write" in rights,
-        may_all=admin_switches.ALL in rights,
+        may_all=ALL in rights,
         error=error,
         form=form,
     )

@@ -22,8 +22,8 @@ KINDS = {
 STEPS = {
     "admit": "Admission",
     "ingest": "Reading the file",
+    "deid": "De-identification",
     "deidentify": "De-identification",
-    "prepare": "Reading, de-identification, preparation",
     "preprocess": "Preparing the tensor",
     "infer": "The model",
     "respond": "The answer",
@@ -33,11 +33,11 @@ STEPS = {
 ACTIONS = {
     "removed": "removed",
     "emptied": "emptied",
-    "dummy": "replaced by a dummy",
-    "cleaned": "cleaned",
+    "replaced": "replaced",
+    "private": "private ones removed",
     "uid": "UIDs replaced",
-    "date": "dates shifted",
-    "kept": "kept",
+    "overlay": "overlays removed",
+    "metadata": "pieces of metadata removed",
 }
 
 
@@ -159,7 +159,9 @@ def _answered(record: Mapping[str, Any]) -> Chapter:
     }.get(str(outcome), f"It ended with {status}.")
     if replay:
         text += f" It was the answer of the request {replay}, given again."
-    bars = tuple((STEPS.get(step, title(step)), int(ms)) for step, ms in (record.get("milliseconds") or {}).items())
+    took = record.get("milliseconds") or {}
+    steps = [step for step in STEPS if step in took] + [step for step in took if step not in STEPS]
+    bars = tuple((STEPS.get(step, title(step)), int(took[step])) for step in steps)
     tone = {"success": "good", "refused": "warn"}.get(str(outcome), "bad")
     facts = _facts(record, (("SHA-256 of the object given back", "output_digest"),))
     return Chapter("Answered", text, tone, record.get("time", ""), facts, bars)
@@ -174,6 +176,8 @@ def _from(record: Mapping[str, Any]) -> str:
 
 
 def _line_finished(record: Mapping[str, Any]) -> str:
+    if record["route"].startswith("GET /console") and record.get("outcome") == "success":
+        return f"Looked at {record['route'].removeprefix('GET ')}"
     said = f": {record['prediction']}" if record.get("prediction") else ""
     problem = f" ({record['problem']})" if record.get("problem") else ""
     return f"{record['route']} answered {record['status']}{problem}{said}"
