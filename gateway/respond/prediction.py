@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.catalog import UNCERTAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
 
@@ -131,6 +131,17 @@ def respond(
         study=pseudonyms.study,
         instance=pseudonyms.instance,
     )
+
+
+def largest_answer(labels: Iterable[Sequence[str]], frames: int) -> int:
+    """How many bytes an answer has at most, as a string within JSON, whichever model answers.
+
+    Args:
+        labels: Of each model.
+        frames: Most frames of one answer.
+    """
+    of_one = max((sum(len(label.encode()) + 16 for label in each) for each in labels), default=0) + 128
+    return 8 * 2**10 + 2 * (frames + 1) * of_one
 
 
 def softmax(logits: npt.NDArray[np.float32 | np.float64]) -> npt.NDArray[np.float64]:
