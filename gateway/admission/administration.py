@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from gateway.admission.client_store import ClientStore
 from gateway.admission.key_admin import KeyAdministration
 from gateway.admission.key_approval import KeyApproval
 from gateway.admission.key_requests import KeyRequests
@@ -48,5 +49,5 @@ class Administration:
         return cls(
             KeyAdministration(keys=keys, requests=requests, maker=maker, access=access, plans=plans, recorder=recorder),
             KeyApproval(keys=keys, requests=requests, access=access, plans=plans, recorder=recorder),
-            SwitchAdministration(switches, keys, recorder),
+            SwitchAdministration(switches, keys, recorder, ClientStore(engine)),
         )

@@ -15,6 +15,7 @@ from gateway.errors import Forbidden, NotFound
 
 if TYPE_CHECKING:
     from gateway.admission.administrator import Administrator
+    from gateway.admission.client_store import ClientStore
     from gateway.admission.key_admin import Record
     from gateway.admission.key_store import KeyStore
     from gateway.admission.switches import Kind, Switch, Switches, SwitchReason
@@ -29,11 +30,15 @@ class SwitchAdministration:
         switches: The table of what is off.
         keys: Knows whose key it is; not needed by the operator at the machine.
         recorder: The audit log.
+        clients: Knows whose client it is: a client is switched as a key of its ID.
     """
 
-    def __init__(self, switches: Switches, keys: KeyStore | None, recorder: Record) -> None:
+    def __init__(
+        self, switches: Switches, keys: KeyStore | None, recorder: Record, clients: ClientStore | None = None
+    ) -> None:
         self._switches = switches
         self._keys = keys
+        self._clients = clients
         self._recorder = recorder
 
     async def list(self, by: Administrator) -> tuple[Switch, ...]:
@@ -78,5 +83,6 @@ class SwitchAdministration:
             return True
         if kind == "tenant":
             return name == by.tenant
-        record = await self._keys.find(name) if self._keys is not None else None
+        store = self._clients if name.startswith("client_") else self._keys
+        record = await store.find(name) if store is not None else None
         return record is not None and record.tenant == by.tenant
