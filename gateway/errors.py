@@ -32,6 +32,7 @@
     ├── DependencyError                  a part behind the gateway is sick; try again later
     │   ├── StoreUnavailable       503   keys cannot be read
     │   ├── AuditUnavailable       503   no record, so no answer
+    │   ├── ReceiverUnavailable    503   of audit messages
     │   ├── LimiterUnavailable     503
     │   ├── ModelUnavailable       503
     │   ├── SwitchedOff            503   by the operator
@@ -352,6 +353,13 @@ class AuditUnavailable(DependencyError):
 
     slug = "audit-unavailable"
     title = "The audit store is unavailable"
+
+
+class ReceiverUnavailable(DependencyError):
+    """The receiver of audit messages takes none."""
+
+    slug = "receiver-unavailable"
+    title = "The receiver of audit messages is unavailable"
 
 
 class LimiterUnavailable(DependencyError):

@@ -259,6 +259,9 @@ class AuditSettings(_Concern):
     address: Literal["clear", "hash"] = Field(
         "clear", description="Callers' addresses on record: in clear, or as a keyed hash"
     )
+    source: str = Field(
+        "cordon", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="This installation's name in exported audit messages"
+    )
     retention_policy: Path = Field(Path("policies/retention.yaml"), description="How long records are kept")
 
     @model_validator(mode="after")

@@ -10,7 +10,10 @@ import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.audit.chain import digest
+
 if TYPE_CHECKING:
+    from gateway.audit.chain import Record
     from gateway.settings import AuditSettings
 
 _ID_PURPOSE = b"cordon audit chain key id"
@@ -48,6 +51,11 @@ class KeyRing:
         """From ``AUDIT_CHAIN_KEYS_PREVIOUS`` and ``AUDIT_CHAIN_KEY``."""
         secrets = [*earlier_keys(settings), settings.chain_key.get_secret_value().encode()]
         return cls([ChainKey.of(secret) for secret in secrets])
+
+    def made(self, record: Record) -> bool:
+        """Whether the record is what was hashed, by the key that it names; by the oldest if it names none."""
+        at = self.order.get(str(record.fields.get("chain_key", "")), 0)
+        return digest(self.keys[at].secret, record.body.encode()) == record.hash
 
     def pseudonym_of_address(self, address: str) -> str:
         """A keyed hash that stands for an address: the same for the same address, until the chain's key is changed."""

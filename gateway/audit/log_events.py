@@ -7,6 +7,9 @@ from typing import ClassVar, Literal
 
 from gateway.audit.event import AuditEvent, Outcome
 
+SentAs = Literal["ndjson", "csv", "fhir", "dicom", "syslog"]
+"""The forms in which records go out."""
+
 
 @dataclass(frozen=True, slots=True)
 class AuditRead(AuditEvent):
@@ -52,8 +55,9 @@ class AuditExported(AuditEvent):
         records: How many records went out.
         first: Number of the first of them; 0 if there was none.
         last: Number of the last.
-        size: How many records the log had then.
-        head: Hash of the last of those.
+        digest: SHA-256 of the last one's body, hex; empty if there was none.
+        gaps: Whether numbers between the first and the last were left out.
+        altered: How many of them were not what had been hashed.
         bytes: Length of the output.
         output_digest: SHA-256 of the output, hex.
         all_tenants: Whether records of other tenants than the actor's could be among them.
@@ -62,13 +66,14 @@ class AuditExported(AuditEvent):
 
     type_name: ClassVar[str] = "audit.exported"
 
-    format: Literal["ndjson", "csv", "fhir", "dicom", "syslog"]
+    format: SentAs
     filters: tuple[str, ...]
     records: int
     first: int
     last: int
-    size: int
-    head: str
+    digest: str
+    gaps: bool
+    altered: int
     bytes: int
     output_digest: str
     all_tenants: bool = False

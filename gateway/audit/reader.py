@@ -71,6 +71,15 @@ class AuditReader:
             if cursor is None or len(found) >= limit:
                 return tuple(found)
 
+    async def checkpoints(self, first: int, last: int) -> list[Checkpoint]:
+        """Those over a part of the log, and the first one beyond it."""
+        table = audit_checkpoints.c
+        within = select(*table).where(table.size >= first, table.size <= last).order_by(table.size)
+        beyond = select(*table).where(table.size > last).order_by(table.size).limit(1)
+        async with self._errors_named(), self._engine.connect() as connection:
+            rows = [*await connection.execute(within), *await connection.execute(beyond)]
+        return [Checkpoint(*tuple(row)) for row in rows]
+
     async def range_of(self, filters: Filters) -> tuple[int, int]:
         """After which number the records that match begin, and the last number that they may have now."""
         async with self._errors_named():
