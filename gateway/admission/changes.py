@@ -47,6 +47,7 @@ class Changes:
     """
 
     def __init__(self, settings: RedisSettings) -> None:
+        self._settings = settings
         self._redis = connect(settings)
         self._timeout = settings.timeout_seconds
         self._forget: dict[str, list[Callable[[str], None]]] = {topic: [] for topic in get_args(Topic)}
@@ -90,20 +91,24 @@ class Changes:
     async def _listen(self) -> None:
         away = False
         while True:
+            client = connect(self._settings)  # a new one: what the last one knew of the servers may be over
             try:
-                async with self._redis.pubsub() as subscription:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    await client.initialize()  # of a Cluster: which node has what
+                async with client.pubsub() as subscription:
                     async with asyncio.timeout(_CONNECT_SECONDS):
                         await subscription.subscribe(CHANNEL)
                     if away:
                         log.info("changes.heard-again")
                     away = False
                     await self._hear(subscription)
-            except _AWAY as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is: a listener that ended would be missed by nobody
                 if not away:
                     log.warning("changes.not-heard", cause=type(error).__name__)
                 away = True
             finally:
                 self.listening.clear()
+                await close(client)
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _hear(self, subscription: Any) -> None:

@@ -1,4 +1,4 @@
-"""The limiter on every form of Redis that it takes: one server, a Cluster of three, a master watched by a Sentinel."""
+"""The limiter and the channel of changes on every form of Redis: one server, a Cluster of three, a Sentinel's master."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
+from gateway.admission.changes import CHANNEL
 from gateway.admission.limiter import Limiter
 from gateway.admission.plans import Plan, Plans
 from gateway.admission.redis_url import connect
 from gateway.errors import LimiterUnavailable
 from gateway.settings import RedisSettings
+from tests.support.announcers import channel, listening, until
 from tests.support.limiters import DAY, MINUTE, admitted, caller
 from tests.support.valkey_cluster import Cluster, Watched
 
@@ -85,9 +87,26 @@ async def test_a_node_that_is_gone_is_an_error_of_the_dependency_and_the_others_
         cluster.stop()
 
 
+async def test_whichever_node_of_a_cluster_a_change_is_told_to_all_hear_it(cluster: Cluster) -> None:
+    async with listening(cluster.url) as one, listening(cluster.url) as two:
+        heard: list[str] = []
+        two.on("key", heard.append)
+        for node in cluster.nodes:
+            with node.client() as client:
+                client.publish(CHANNEL, f"key at-{node.port}")
+        one.tell("key", "key_x")
+        await until(lambda: len(heard) == 4)
+        assert set(heard) == {"key_x", *(f"at-{node.port}" for node in cluster.nodes)}
+
+
 async def test_after_a_failover_the_new_master_is_asked_and_nothing_is_admitted_twice(watched: Watched) -> None:
     limiter = limiter_of(watched.url, failure="closed")
+    changes = channel(watched.url)
+    changes.start()
+    heard: list[str] = []
+    changes.on("switches", heard.append)
     try:
+        await changes.listening.wait()
         assert await admitted(limiter, MINUTE.limit - 3) == MINUTE.limit - 3
         with watched.replica.client() as client:  # as far as it is copied when the master dies
             assert client.keys("rl:*")
@@ -102,8 +121,13 @@ async def test_after_a_failover_the_new_master_is_asked_and_nothing_is_admitted_
                 break
         assert total == 3
         assert await admitted(limiter, 5) == 0
+        await until(changes.listening.is_set)  # and the channel is the new master's
+        with watched.replica.client() as client:
+            client.publish(CHANNEL, "switches said-there")
+        await until(lambda: "said-there" in heard)
     finally:
         await limiter.close()
+        await changes.close()
 
 
 @pytest.mark.parametrize(
