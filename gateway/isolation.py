@@ -7,6 +7,7 @@ processes and kills one whose call is cancelled; this module hardens them and tu
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import os
 import resource
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
+_LARGE, _SPARE = 2**20, 2**22
+
 
 class WorkerDefect(Exception):
     """Something that no step foresaw. Says its type and where it arose; the original's message may quote a value."""
@@ -49,9 +53,22 @@ def harden(memory_bytes: int) -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 2)  # and so do some C codecs
     os.close(silence)
+    give_memory_back()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def give_memory_back() -> None:
+    """Make the C library return what is freed to the system at once, from a megabyte on.
+
+    By itself glibc keeps ever larger freed blocks after the first of a size was freed: a worker would hold the frames
+    of the largest object that it ever saw. Other C libraries have no such setting and no such habit.
+    """
+    settle = getattr(ctypes.CDLL(None), "mallopt", None)
+    if settle is not None:
+        settle(_M_MMAP_THRESHOLD, _LARGE)
+        settle(_M_TRIM_THRESHOLD, _SPARE)
 
 
 def _call(function: Callable[[Argument], Result], argument: Argument, memory_bytes: int) -> Result:

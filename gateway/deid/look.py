@@ -86,6 +86,7 @@ class Look:
             count += len(found)
             if found:
                 cover = covered(picture.shape, found, pad / scale, onto=cover)
+            del picture  # before the next one is made
         return cover, count
 
     def _regions_in(self, picture: DisplayFrame, place: Place, scale: float) -> list[TextRegion]:
