@@ -64,7 +64,8 @@ from gateway.audit.reader import AuditReader
 from gateway.audit.recorder import Recorder
 from gateway.catalog import ModelCatalog
 from gateway.console import assets, audit, issuing, key_requests, keys, overview, sign_in, switches
-from gateway.console.middleware import ConsoleMiddleware
+from gateway.console.forms import MAX_BYTES as FORM_BYTES
+from gateway.console.middleware import ConsoleMiddleware, is_console
 from gateway.console.pages import Pages
 from gateway.database import create_engine
 from gateway.deid_policies import DeidPolicies
@@ -143,7 +144,9 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         limiter=services.limiter,
         denials=services.denials,
         inflight=InflightBytes(http.max_inflight_bytes, http.max_body_bytes),
-        body_limits=dict.fromkeys((PREDICT, DEIDENTIFY), http.max_body_bytes) | {TOKEN: TOKEN_BODY_BYTES},
+        body_limits=dict.fromkeys((PREDICT, DEIDENTIFY), http.max_body_bytes)
+        | {TOKEN: TOKEN_BODY_BYTES}
+        | {rule.route: FORM_BYTES for rule in access if is_console(rule.route.split(" ")[1])},
         default_body_limit=min(JSON_BODY_BYTES, http.max_body_bytes),
         body_seconds=http.body_timeout_seconds,
         deadline_seconds=http.deadline_seconds,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gateway.admission.sessions import Session
 
 MEDIA_TYPE = "application/x-www-form-urlencoded"
+MAX_BYTES = 16 * 2**10
+"""Of a form: the longest that fits the API's own bounds takes two thirds of it."""
 MAX_FIELDS = 200
 _TOKEN = "csrf"  # noqa: S105 - the field's name
 
