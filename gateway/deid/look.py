@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gateway.deid.canvas import scaled
+from gateway.deid.regions import resized
 from gateway.deid.text import TextDetector
 from gateway.errors import GatewayError, NotSanitizable
 
@@ -80,13 +82,19 @@ class Look:
             side = max(picture.shape[:2])
             scale = min(max(side, min(2 * side, _AT_LEAST)), looks.longest) / side
             places = [_WHOLE] if masked is None else _around(masked)
-            found = [region for place in places for region in self._regions_in(picture, place, scale)]
+            # What is looked at smaller than it is, is not kept in its own size meanwhile, and never beside the next.
+            whole = np.broadcast_to(np.uint8(0), picture.shape)
+            look = scaled(picture, max(1, round(scale * side))) if masked is None and scale < 1 else picture
+            del picture
+            enlarged = scale if look.shape == whole.shape else 1.0
+            found = [region for place in places for region in self._regions_in(look, place, enlarged)]
+            found = [resized(region, look, whole) for region in found]
+            del look
             if masked is not None:
                 found = [region for region in found if not _lies_in(region, masked)]
             count += len(found)
             if found:
-                cover = covered(picture.shape, found, pad / scale, onto=cover)
-            del picture  # before the next one is made
+                cover = covered(whole.shape, found, pad / scale, onto=cover)
         return cover, count
 
     def _regions_in(self, picture: DisplayFrame, place: Place, scale: float) -> list[TextRegion]:
