@@ -1,0 +1,188 @@
+"""Tokens of a real OAuth server, a process of its own: Authlib's, found by its discovery document, over HTTPS."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import trustme
+import yaml
+from jose import jwk, jwt
+
+from gateway.admission.jwks import LAST_GOOD_SECONDS, REFRESH_SECONDS, RETRY_SECONDS
+from gateway.settings import AdmissionSettings, OAuthSettings
+from tests.support.issuer import SigningKey
+from tests.support.oidc_server import CLIENT, SECRET
+from tests.support.problems import assert_problem
+from tests.support.site import SHIPPED, Site, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.valkey import ValkeyServer
+
+ROOT = Path(__file__).resolve().parents[2]
+ONE, TWO = SigningKey("one", "ES256"), SigningKey("two", "ES256")
+
+
+class Issuer:
+    """The running server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.certificate = folder / "ca.pem"
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(self.certificate))
+        authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+        self.rotate(ONE)
+        with (folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.oidc_server", str(folder)], cwd=ROOT, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + 60
+        while not (folder / "port").exists():
+            assert self.process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        self.url = f"https://localhost:{(folder / 'port').read_text()}"
+        self.http = httpx.Client(verify=ssl.create_default_context(cafile=self.certificate), trust_env=False)
+        self.discovered = self.http.get(f"{self.url}/.well-known/openid-configuration").json()
+
+    def rotate(self, *keys: SigningKey) -> None:
+        """Sign with the first from now on, and publish all of them."""
+        private = [jwk.construct(key.private, key.algorithm).to_dict() | {"kid": key.key_id} for key in keys]
+        draft = self.folder / "keys.new"
+        draft.write_text(json.dumps({"keys": private}))
+        draft.rename(self.folder / "keys.json")
+
+    def token(self, scope: str = "cordon/predict") -> str:
+        """By the client credentials flow."""
+        answer = self.http.post(
+            self.discovered["token_endpoint"],
+            data={"grant_type": "client_credentials", "scope": scope},
+            auth=(CLIENT, SECRET),
+        )
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access_token"])
+
+    def stop(self) -> None:
+        self.http.close()
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
+    running = Issuer(tmp_path_factory.mktemp("issuer"))
+    yield running
+    running.stop()
+
+
+class Clock:
+    """Of the gateway's key sets: hours pass at once."""
+
+    ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def served(
+    issuer: Issuer, clock: Clock, valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("served")
+    document: dict[str, Any] = yaml.safe_load(SHIPPED.read_text("utf-8"))
+    document["issuers"] = [
+        {
+            "name": "st-mary-login",
+            "issuer": issuer.discovered["issuer"],
+            "audience": "https://cordon.example",
+            "jwks": issuer.discovered["jwks_uri"],
+            "algorithms": ["ES256"],
+            "types": ["at+jwt"],
+            "tenant": {"claim": "org", "values": {"St. Mary": "st-mary"}},
+            "scopes": {"claim": "scope", "values": {"cordon/predict": "predict"}},
+            "plan": "standard",
+        }
+    ]
+    path = folder / "access.yaml"
+    path.write_text(yaml.safe_dump(document), "utf-8")
+    settings = settings_for(
+        folder,
+        valkey_server.url,
+        admission=AdmissionSettings(key_pepper="p" * 32, access_policy=path),
+        oauth=OAuthSettings(ca_certificates=str(issuer.certificate)),
+    )
+    running = Site(settings).start()
+    scheme = running.app.state.services.tokens.scheme
+    scheme._issuers[issuer.discovered["issuer"]]._keys._now = clock
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def site(served: Site, issuer: Issuer, clock: Clock) -> Site:
+    """The gateway, which will look at the issuer's one key when it next needs to."""
+    served.listen()
+    issuer.rotate(ONE)
+    clock.ahead += REFRESH_SECONDS + 1
+    return served
+
+
+def models(site: Site, token: str) -> httpx.Response:
+    with site.client(token) as client:
+        return client.get("/v1/models")
+
+
+def test_a_token_from_its_issue_over_a_rotation_to_its_end(site: Site, issuer: Issuer, clock: Clock) -> None:
+    first = issuer.token()
+    assert jwt.get_unverified_header(first)["typ"] == "at+jwt"
+    answer = models(site, first)
+    assert answer.status_code == 200, answer.text
+    assert "RateLimit" in answer.headers
+
+    # A token for another service is none for this one.
+    assert_problem(models(site, issuer.token("other/read")), 401)
+
+    # The issuer rotates: both keys are published, the new one signs. No restart; the pause between fetches is over.
+    issuer.rotate(TWO, ONE)
+    second = issuer.token()
+    assert jwt.get_unverified_header(second)["kid"] == "two"
+    clock.ahead += RETRY_SECONDS + 1
+    assert models(site, second).status_code == 200
+    assert models(site, first).status_code == 200
+
+    # The old key is taken away: its tokens end when the set is next read.
+    issuer.rotate(TWO)
+    clock.ahead += REFRESH_SECONDS + 1
+    assert_problem(models(site, first), 401)
+    assert models(site, second).status_code == 200
+
+
+def test_while_the_issuer_is_away_its_last_good_keys_hold_for_a_day(site: Site, issuer: Issuer, clock: Clock) -> None:
+    token = issuer.token()
+    assert models(site, token).status_code == 200
+    document = issuer.folder / "keys.json"
+    document.unlink()  # it answers 500
+    clock.ahead += LAST_GOOD_SECONDS - 60
+    assert models(site, token).status_code == 200
+    clock.ahead += 120
+    refused = models(site, token)
+    assert_problem(refused, 503)
+    assert refused.headers["retry-after"]
+    issuer.rotate(ONE)
+    clock.ahead += RETRY_SECONDS + 1
+    assert models(site, token).status_code == 200
