@@ -28,6 +28,7 @@
     │   ├── WrongBodyPart          422
     │   ├── NotSanitizable         422   identifiers cannot be removed with certainty
     │   ├── TooCostly              422   decoding outlasts its time
+    │   ├── RetentionRefused       409   records must not be given up now
     │   └── QuotaExceeded          429
     ├── DependencyError                  a part behind the gateway is sick; try again later
     │   ├── StoreUnavailable       503   keys cannot be read
@@ -315,6 +316,14 @@ class TooCostly(CallerError):
     status = 422
     slug = "too-costly"
     title = "The file takes too long to process"
+
+
+class RetentionRefused(CallerError):
+    """Records of the audit log must not be given up now."""
+
+    status = 409
+    slug = "retention-refused"
+    title = "The records must be kept"
 
 
 class QuotaExceeded(CallerError):
