@@ -1,4 +1,4 @@
-"""The limiter and the channel of changes on every form of Redis: one server, a Cluster of three, a Sentinel's master."""
+"""The limiter and the channel of changes on every form of Redis: one server, a Cluster, a master behind a Sentinel."""
 
 from __future__ import annotations
 
