@@ -1,102 +1,87 @@
 """``cordon audit``: verify, look at and export the audit log, at the machine that has the database and the chain's key.
 
-Looking at it is on record too, before anything is shown.
+Looking at it is on record too, before anything is shown. Checking an export needs neither: ``audit_export.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-import sys
-import uuid
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from gateway.audit.events import EVENT_TYPES, SYSTEM, AuditRead
 from gateway.audit.export import ndjson
-from gateway.audit.reader import AuditReader
-from gateway.audit.recorder import Recorder
 from gateway.audit.search import Filters
-from gateway.cli.errors import explain_settings, fail
-from gateway.database import create_engine
-from gateway.errors import GatewayError
-from gateway.settings import MIN_SECRET_BYTES, AuditSettings, DatabaseSettings, LogSettings
-from gateway.telemetry.logging import configure_logging
+from gateway.cli import audit_export, audit_keep
+from gateway.cli.audit_open import (
+    Actor,
+    Model,
+    Outcome,
+    Patient,
+    Request,
+    Since,
+    Tenant,
+    Type,
+    Until,
+    bar,
+    opened,
+    run,
+    settings_of_log,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterable
+    from collections.abc import Iterable
 
     from gateway.audit.chain import Record
     from gateway.audit.verify import Report
-
-Answer = TypeVar("Answer")
+    from gateway.audit.verify_export import ExportReport
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Verify, read and export the audit log.\n\nNeeds DATABASE_URL and AUDIT_CHAIN_KEY, as the gateway does.",
+    help="Verify, read, export and keep the audit log.\n\nNeeds DATABASE_URL and AUDIT_CHAIN_KEY, as the gateway does; "
+    "to verify an export takes its file and the public key alone.",
 )
 
-_UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _POLL_SECONDS = 1.0
+_PAGE = 5000
+"""Rows read at once: nobody else waits for this process."""
 
 
-def _time(text: str) -> datetime:
-    """A time in UTC, or how long ago: ``2026-01-31T12:00Z``, ``2026-01-31``, ``90m``."""
-    if match := re.fullmatch(r"(\d{1,6})([smhd])", text):
-        return datetime.now(UTC) - int(match[1]) * _UNITS[match[2]]
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter("write a date, a time in UTC, or how long ago: 2026-01-31, 90m, 7d") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _type(text: str) -> str:
-    if text not in EVENT_TYPES:
-        raise typer.BadParameter(f"there are: {', '.join(EVENT_TYPES)}")
-    return text
-
-
-_Since = Annotated[datetime | None, typer.Option(parser=_time, metavar="TIME", help="Not before: a time, or 90m, 7d")]
-_Until = Annotated[datetime | None, typer.Option(parser=_time, metavar="TIME", help="Before: a time, or 90m, 7d")]
-_Type = Annotated[str | None, typer.Option("--type", parser=_type, metavar="TYPE", help="request.finished, ...")]
-_Actor = Annotated[str | None, typer.Option(help="Public ID of the key")]
-_Tenant = Annotated[str | None, typer.Option(help="Organisation")]
-_Outcome = Annotated[str | None, typer.Option(help="success, refused or failed")]
-_Request = Annotated[str | None, typer.Option("--request", metavar="ID", help="Correlation ID")]
-_Patient = Annotated[str | None, typer.Option(metavar="PSEUDONYM", help="The patient's pseudonym")]
-_Model = Annotated[str | None, typer.Option(help="Model")]
-
-
-@app.command(epilog="Example:\n\ncordon audit verify && echo whole")
-def verify() -> None:
-    """Check every record, their order, the checkpoints, and that no tail is missing. Exits with 1 on any fault."""
-    settings = _settings()
-    progress = Progress(
-        TextColumn("Verifying"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
+@app.command(
+    epilog="Examples:\n\ncordon audit verify && echo whole\n\n"
+    "cordon audit verify january.ndjson --public-key 3b6a27bc...\n\n"
+    "cordon audit verify january.csv --proof january.csv.proof --public-key 3b6a27bc..."
+)
+def verify(
+    export: Annotated[Path | None, typer.Argument(help="An export; without one, the log itself")] = None,
+    proof: Annotated[list[Path] | None, typer.Option(help="Its proof, or checkpoints that were kept elsewhere")] = None,
+    public_key: Annotated[list[str] | None, typer.Option(metavar="HEX", help="See: cordon audit public-key")] = None,
+    after: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of the log, only what comes after it")] = 0,
+) -> None:
+    """Say whether the log, or an export, is whole: integrity, order, completeness, checkpoints. 1 on any fault."""
+    if export is not None:
+        report = audit_export.verify_file(export, proof or [], public_key or [])
+        _show(report)
+        raise typer.Exit(0 if report.good else 1)
+    settings = settings_of_log()
+    progress = bar("Verifying")
 
     async def work() -> Report:
-        async with _reader(settings) as reader:
+        async with opened(settings) as reader:
             task = progress.add_task("verify", total=None)
-            return await reader.verify(lambda done, total: progress.update(task, completed=done, total=total))
+            return await reader.verify(
+                lambda done, total: progress.update(task, completed=done, total=total), after=after, page=_PAGE
+            )
 
     with progress:
-        report = _run(work())
-    _show(report)
-    if not report.good:
+        found = run(work())
+    _show(found)
+    if found.given_up:
+        typer.echo(f"Records up to #{found.given_up} were given up; a signed statement says so")
+    if not found.good:
         raise typer.Exit(1)
 
 
@@ -105,47 +90,47 @@ def verify() -> None:
     epilog="Examples:\n\ncordon audit list --since 24h --outcome refused\n\ncordon audit list --request 6f1c... --json",
 )
 def list_records(  # noqa: PLR0917 - typer reads options from the signature
-    since: _Since = None,
-    until: _Until = None,
-    kind: _Type = None,
-    actor: _Actor = None,
-    tenant: _Tenant = None,
-    outcome: _Outcome = None,
-    request: _Request = None,
-    patient: _Patient = None,
-    model: _Model = None,
+    since: Since = None,
+    until: Until = None,
+    kind: Type = None,
+    actor: Actor = None,
+    tenant: Tenant = None,
+    outcome: Outcome = None,
+    request: Request = None,
+    patient: Patient = None,
+    model: Model = None,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=100_000, help="Most records")] = 50,
     before: Annotated[int | None, typer.Option(metavar="NUMBER", help="Only those of a smaller number")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="NDJSON, for programs")] = False,
 ) -> None:
     """Show records, the newest first."""
-    settings = _settings()
+    settings = settings_of_log()
     filters = Filters(since, until, kind, actor, tenant, outcome, request, patient, model)
 
     async def work() -> tuple[Record, ...]:
-        async with _reader(settings, "list", filters) as reader:
-            return (await reader.find(filters, before, limit)).records
+        async with opened(settings, "list", filters) as reader:
+            return await reader.newest(filters, before, limit)
 
-    _print(_run(work()), as_json=as_json)
+    _print(run(work()), as_json=as_json)
 
 
 @app.command(epilog="Example:\n\ncordon audit tail --follow --outcome failed")
 def tail(  # noqa: PLR0917 - typer reads options from the signature
-    actor: _Actor = None,
-    tenant: _Tenant = None,
-    kind: _Type = None,
-    outcome: _Outcome = None,
+    actor: Actor = None,
+    tenant: Tenant = None,
+    kind: Type = None,
+    outcome: Outcome = None,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=1000, help="How many")] = 20,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as records are added")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="NDJSON, for programs")] = False,
 ) -> None:
     """Show the last records, the newest last."""
-    settings = _settings()
+    settings = settings_of_log()
     filters = Filters(actor=actor, tenant=tenant, type=kind, outcome=outcome)
 
     async def work() -> None:
-        async with _reader(settings, "list", filters) as reader:
-            records = (await reader.find(filters, None, limit)).records[::-1]
+        async with opened(settings, "list", filters) as reader:
+            records = (await reader.newest(filters, None, limit))[::-1]
             _print(records, as_json=as_json)
             last = records[-1].seq if records else 0
             while follow:
@@ -155,79 +140,16 @@ def tail(  # noqa: PLR0917 - typer reads options from the signature
                 last = new[-1].seq if new else last
 
     try:
-        _run(work())
+        run(work())
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
 
-@app.command(epilog="Example:\n\ncordon audit export --since 2026-01-01 --until 2026-02-01 > january.ndjson")
-def export(  # noqa: PLR0917 - typer reads options from the signature
-    since: _Since = None,
-    until: _Until = None,
-    kind: _Type = None,
-    actor: _Actor = None,
-    tenant: _Tenant = None,
-    outcome: _Outcome = None,
-    request: _Request = None,
-    patient: _Patient = None,
-    model: _Model = None,
-) -> None:
-    """Write records to stdout as NDJSON, the oldest first: each with its hash, and byte by byte as it was hashed."""
-    settings = _settings()
-    filters = Filters(since, until, kind, actor, tenant, outcome, request, patient, model)
-
-    async def work() -> None:
-        async with _reader(settings, "export", filters) as reader:
-            async for record in reader.walk(filters):
-                sys.stdout.buffer.write(ndjson(record))
-            sys.stdout.buffer.flush()
-
-    _run(work())
+audit_export.mount(app)
+audit_keep.mount(app)
 
 
-def _settings() -> AuditSettings:
-    try:
-        settings = AuditSettings()
-    except (ValidationError, ValueError, OSError) as error:
-        raise fail(explain_settings(error)) from None
-    if len(settings.chain_key.get_secret_value().encode()) < MIN_SECRET_BYTES:
-        raise fail("AUDIT_CHAIN_KEY is not set: set it, or AUDIT_CHAIN_KEY_FILE, to what the gateway has")
-    return settings
-
-
-@asynccontextmanager
-async def _reader(
-    settings: AuditSettings, action: Literal["list", "export"] | None = None, filters: Filters | None = None
-) -> AsyncIterator[AuditReader]:
-    """The log, opened. With an action: after it is on record that someone here reads it."""
-    engine = create_engine(DatabaseSettings())
-    try:
-        reader = AuditReader(engine, settings)
-        await reader.check()
-        if action:
-            configure_logging(LogSettings(level="WARNING"), sys.stderr)  # stdout is for the records
-            recorder = Recorder(engine, settings)
-            await recorder.start()
-            read = AuditRead(str(uuid.uuid4()), SYSTEM, "", action=action, filters=filters.names() if filters else ())
-            try:
-                await recorder.record(read)
-            finally:
-                await recorder.close()
-        yield reader
-    finally:
-        await engine.dispose()
-
-
-def _run(work: Coroutine[None, None, Answer]) -> Answer:
-    try:
-        return asyncio.run(work)
-    except GatewayError as error:
-        raise fail(error.detail or error.title) from None
-    except BrokenPipeError:
-        raise typer.Exit(0) from None
-
-
-def _show(report: Report) -> None:
+def _show(report: Report | ExportReport) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("QUESTION", "VERDICT", "FAULTS", "FIRST AT", "WHAT"):
         table.add_column(title)
@@ -239,6 +161,8 @@ def _show(report: Report) -> None:
     console.print(table)
     console.print(f"{report.records} records; sealed up to #{report.sealed}", end="")
     console.print(f"; the {report.last - report.sealed} after it are not yet" if report.last > report.sealed else "")
+    for note in getattr(report, "notes", ()):
+        console.print(note, soft_wrap=True)
 
 
 def _print(records: Iterable[Record], *, as_json: bool, head: bool = True) -> None:
