@@ -14,7 +14,7 @@ from gateway.embedded.child import Child
 from gateway.embedded.valkey import binary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 SLOTS = 16384
@@ -28,13 +28,29 @@ class Node:
         folder: For its files.
         port: Where it listens, on 127.0.0.1.
         options: On its command line.
+        server: The program; the wheel's Valkey unless said.
+        environment: More of it.
     """
 
-    def __init__(self, folder: Path, port: int, *options: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        *options: str,
+        server: str | Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = port
-        command = [str(binary()), *options, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
-        self.child = Child("Valkey", command, log=folder / "log", environment={"PATH": os.defpath, "LC_ALL": "C"})
+        self.url = f"redis://127.0.0.1:{port}"
+        self._folder = folder
+        self._command = [server or binary(), *options, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        self._environment = {"PATH": os.defpath, "LC_ALL": "C", **(environment or {})}
+        self.start()
+
+    def start(self) -> None:
+        """Start it, anew if it was killed; with what it kept on disk."""
+        self.child = Child("Valkey", self._command, log=self._folder / "log", environment=self._environment)
 
     def client(self) -> redis.Redis:
         """A plain client of this server alone."""
@@ -43,6 +59,7 @@ class Node:
     def kill(self) -> None:
         """As a power cut would."""
         os.kill(self.child.pid, signal.SIGKILL)
+        self.child.stop(3.0)
 
     def stop(self) -> None:
         """End it."""
@@ -136,9 +153,13 @@ class Watched:
         self.url = f"redis+sentinel://127.0.0.1:{watch}/gateway"
 
     def fail_over(self) -> None:
-        """Kill the master and wait until the replica is one."""
+        """Kill the master and wait until the replica is one, and Sentinel says so."""
         self.master.kill()
-        wait_for(lambda: self._info(self.replica)["role"] == "master")
+        wait_for(lambda: self._info(self.replica)["role"] == "master" and self._master_port() == self.replica.port)
+
+    def _master_port(self) -> int:
+        with self.sentinel.client() as client:
+            return int(client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "gateway")[1])
 
     def _replicas_seen(self) -> int:
         with self.sentinel.client() as client:
