@@ -138,7 +138,7 @@ class Watched:
         plain = ("--save", "", "--appendonly", "no")
         self.master = Node(folder / "master", main, *plain)
         wait_for(self.master.answers)
-        self.replica = Node(folder / "replica", copy, *plain, "--replicaof", f"127.0.0.1 {main}")
+        self.replica = Node(folder / "replica", copy, *plain, "--replicaof", "127.0.0.1", str(main))
         wait_for(self.replica.answers)
         wait_for(lambda: self._info(self.replica)["master_link_status"] == "up")
         configuration = folder / "sentinel.conf"
