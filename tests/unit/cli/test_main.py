@@ -42,6 +42,7 @@ def test_help_lists_every_command_with_what_it_does() -> None:
         "doctor",
         "version",
         "keys",
+        "clients",
         "switches",
         "usage",
         "audit",
@@ -53,7 +54,7 @@ def test_help_lists_every_command_with_what_it_does() -> None:
     assert "cordon up --port 0" in answer.output
 
 
-@pytest.mark.parametrize("command", ["keys", "switches", "usage", "audit", "deid", "model"])
+@pytest.mark.parametrize("command", ["keys", "clients", "switches", "usage", "audit", "deid", "model"])
 def test_a_subcommand_has_help_of_its_own(command: str) -> None:
     answer = CliRunner().invoke(app, [command, "--help"])
     assert answer.exit_code == 0
