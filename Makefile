@@ -54,9 +54,11 @@ bench: install ## Measure, side by side, and print tables
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
 
 .PHONY: docs
-docs: .venv/.installed ## Write the documents that are made from the policies
+docs: .venv/.installed ## Write the documents that are made from the policies and the types
 	@$(CORDON) policy show $(READY_POLICIES) --markdown > docs/deidentification/rules.md.new
 	@mv docs/deidentification/rules.md.new docs/deidentification/rules.md
+	@$(CORDON) audit events > docs/audit/events.md.new
+	@mv docs/audit/events.md.new docs/audit/events.md
 
 .PHONY: triton-requirements
 triton-requirements: .venv/.installed ## Write the model server's requirements anew, with hashes
