@@ -72,6 +72,7 @@ def _greet(console: Console, everything: Running, state: Path) -> None:
         console.print(text, soft_wrap=True, markup=False, highlight=False)
 
     line(f"\nCordon is up: {everything.url}")
+    line(f"Console: {everything.url}/console   Sign in with a key that has the scope console, such as the first one")
     line(f"State: {state}   Logs: {state / 'logs'}   Stop: Ctrl-C\n")
     if everything.first_key is not None:
         line("The first key, with the role admin. It is shown this once:\n")

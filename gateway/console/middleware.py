@@ -7,7 +7,6 @@ on the way to a page is a page. Sources: OWASP ASVS 5.0 V3, W3C Fetch Metadata, 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 
@@ -86,4 +85,4 @@ def sent_by_us(scope: Scope) -> bool:
     if site is not None:
         return site == "same-origin"
     origin, host = header(scope, b"origin"), header(scope, b"host")
-    return bool(origin and host) and urlsplit(origin).netloc == host
+    return bool(origin and host) and origin in {f"http://{host}", f"https://{host}"}

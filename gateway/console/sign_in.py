@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
 
 import structlog
 from fastapi import APIRouter, Request
@@ -30,6 +30,7 @@ SCOPE = "console"
 KEYS: Literal["key"] = "key"
 """The one kind of credential that opens a session; a house's own login would be another holder beside it."""
 
+_OWN_PATH = re.compile(rf"{HOME}(?!/log)(/[A-Za-z0-9._~/-]*)?(\?[\x21\x23-\x5b\x5d-\x7e]*)?", re.ASCII)
 _ROUTE = RouteRule("POST /console/login", SCOPE)
 _BROWSERS = (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
 
@@ -111,11 +112,7 @@ async def end_others(request: Request, joined: Joined, admission: Admitted, exch
 
 def own_path(wanted: str) -> str:
     """Where to go after signing in: a path of the console, and nothing else (CWE-601)."""
-    parts = urlsplit(wanted)
-    mine = parts.path == HOME or parts.path.startswith(f"{HOME}/")
-    if parts.scheme or parts.netloc or not mine or "\\" in wanted or not wanted.isprintable():
-        return HOME
-    return HOME if parts.path.startswith(f"{HOME}/log") else wanted
+    return wanted if _OWN_PATH.fullmatch(wanted) else HOME
 
 
 async def _known(joined: Parts, text: str, address: str) -> Principal:

@@ -1,4 +1,4 @@
-"""The console's pages do what the API does, with the same rules and the same records; what is typed is shown as text."""
+"""The console does what the API does, by the same rules and on the same record; what is typed is shown as text."""
 
 from __future__ import annotations
 
