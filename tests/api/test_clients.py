@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
+from gateway.app import create_app
+from gateway.settings import OAuthSettings
 from tests.support.issuer import SigningKey
 from tests.support.problems import assert_problem
+from tests.support.site import settings_for
 
 if TYPE_CHECKING:
-    import httpx
+    from pathlib import Path
 
     from tests.support.site import Site
 
@@ -138,12 +142,14 @@ def test_what_cannot_be_registered(site: Site, caller: httpx.Client, changes: di
     assert CANARY not in site.log.getvalue()
 
 
-def test_a_gateway_without_a_signing_key_gives_no_tokens(site: Site) -> None:
-    with site.client() as anyone:
-        assert_problem(anyone.post("/oauth/token", data={"grant_type": "client_credentials"}), 404, "not-found")
+async def test_a_gateway_without_a_signing_key_gives_no_tokens(site: Site, tmp_path: Path) -> None:
+    app = create_app(settings_for(tmp_path, "redis://127.0.0.1:1", oauth=OAuthSettings()), inference=site.model)
+    site.listen()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://cordon") as anyone:
+        assert_problem(await anyone.post("/oauth/token", data={"grant_type": "client_credentials"}), 404, "not-found")
         for path in (
             "/oauth/jwks.json",
             "/.well-known/smart-configuration",
             "/.well-known/oauth-authorization-server",
         ):
-            assert_problem(anyone.get(path), 404, "not-found")
+            assert_problem(await anyone.get(path), 404, "not-found")

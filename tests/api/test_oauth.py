@@ -11,38 +11,19 @@ import httpx
 import pytest
 from jose import jwt
 
-from gateway.settings import OAuthSettings
 from tests.support.issuer import SigningKey, assertion
 from tests.support.problems import assert_problem
-from tests.support.site import Site, settings_for
+from tests.support.site import URL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.valkey import ValkeyServer
+    from tests.support.site import Site
 
-URL = "https://cordon.example"
 TOKEN = f"{URL}/oauth/token"
 KEY, OTHER = SigningKey("one", "ES384"), SigningKey("two", "RS384")
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ADMIN = ("predict", "deidentify", "keys:write", "clients:read", "clients:write", "switches:write", "audit:read")
-
-
-def oauth(**changes: Any) -> OAuthSettings:
-    return OAuthSettings(**{"issuer": URL, "signing_key": "s" * 32} | changes)
-
-
-@pytest.fixture(scope="module")
-def served(valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(settings_for(tmp_path_factory.mktemp("oauth"), valkey_server.url, oauth=oauth())).start()
-    yield site
-    site.stop()
-
-
-@pytest.fixture
-def site(served: Site) -> Site:
-    served.listen()
-    return served
 
 
 @pytest.fixture
@@ -52,9 +33,9 @@ def admin(site: Site) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def client_id(served: Site) -> str:
+def client_id(running_site: Site) -> str:
     """A client for tests that change nothing about it."""
-    with served.client(served.key(*ADMIN)) as admin:
+    with running_site.client(running_site.key(*ADMIN)) as admin:
         return register(admin)
 
 

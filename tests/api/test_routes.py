@@ -12,6 +12,7 @@ from tests.support.problems import assert_problem
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "PROPFIND")
 
+TOKEN = "POST /oauth/token"
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 FILLED = {
     "file": "console.css",
@@ -56,6 +57,8 @@ def test_a_stranger_gets_in_nowhere_but_where_it_is_open(site):
             assert_page(response, 401 if method == "GET" else 403)
         elif rule.route == "POST /console/login":
             assert_page(response, 403)  # not sent from a page of the console
+        elif rule.route == TOKEN:
+            assert_token_error(response)
         elif rule.scope is None:
             assert response.status_code == 200, rule.route
         else:
@@ -70,6 +73,8 @@ def test_a_key_gets_in_nowhere_but_where_its_scope_is(site):
                 assert (response.status_code == 200) == (rule.scope is None and method == "GET"), rule.route
             elif rule.scope not in {None, ANY, "predict"}:
                 assert assert_problem(response, 403, "forbidden")["scope"] == rule.scope
+            elif rule.route == TOKEN:
+                assert_token_error(response)
             else:
                 assert response.status_code in {200, 415}, rule.route
 
@@ -96,8 +101,17 @@ def test_every_answer_to_every_method_is_named(site, caller):
                 continue
             if path.startswith("/console"):
                 assert_page(response, response.status_code)
+            elif f"{method} {path}" == TOKEN:
+                assert_token_error(response)
             else:
                 assert_problem(response, response.status_code)
+
+
+def assert_token_error(response):
+    """RFC 6749 §5.2: there is no form in the request."""
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/json"
+    assert response.json()["error"] == "invalid_request"
 
 
 def assert_page(response, status):

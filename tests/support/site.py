@@ -25,6 +25,7 @@ from gateway.settings import (
     DeidSettings,
     HttpSettings,
     IngestSettings,
+    OAuthSettings,
     RedisSettings,
     Settings,
     TritonSettings,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 MODEL = "brain_mri_resnet50"
 MAX_BODY = 2**20
+URL = "https://cordon.example"
 SHIPPED = Path(__file__).resolve().parents[2] / "policies" / "access.yaml"
 ALL_SCOPES = tuple(scope for scope in AccessPolicy.load(SHIPPED).scopes if not scope.startswith("deidentify:"))
 
@@ -53,6 +55,7 @@ def settings_for(folder: Path, redis_url: str, **changes: Any) -> Settings:
         "database": DatabaseSettings(url=f"sqlite+aiosqlite:///{folder / 'cordon.db'}"),
         "triton": TritonSettings(timeout_seconds=1.0),
         "admission": AdmissionSettings(key_pepper="p" * 32),
+        "oauth": OAuthSettings(issuer=URL, signing_key="t" * 32),
         "ingest": IngestSettings(worker_processes=1, worker_seconds=20.0),
         "deid": DeidSettings(key="d" * 32),
         "audit": AuditSettings(chain_key="c" * 32, timeout_seconds=1.0),

@@ -130,14 +130,27 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         AccessPolicy.load(tmp_path / "gone.yaml")
 
 
-def test_the_shipped_policy_opens_only_health_and_readiness() -> None:
+OPEN = {
+    "GET /health",
+    "GET /readiness",
+    "POST /oauth/token",
+    "GET /oauth/jwks.json",
+    "GET /.well-known/oauth-authorization-server",
+    "GET /.well-known/smart-configuration",
+    "GET /console/login",
+    "POST /console/login",
+    "GET /console/static/{file}",
+}
+
+
+def test_what_the_shipped_policy_opens_to_anyone() -> None:
     policy = AccessPolicy.load(SHIPPED)
-    assert {rule.route for rule in policy if rule.scope is None} == {"GET /health", "GET /readiness"}
+    assert {rule.route for rule in policy if rule.scope is None} == OPEN
 
 
 def test_docs_are_open_only_when_asked_for() -> None:
     opened = {rule.route for rule in AccessPolicy.load(SHIPPED, docs=True) if rule.scope is None}
-    assert opened == {"GET /health", "GET /readiness", "GET /docs", "GET /openapi.json"}
+    assert opened == OPEN | {"GET /docs", "GET /openapi.json"}
 
 
 def test_every_shipped_scope_is_asked_for_and_held_by_a_role() -> None:
