@@ -2,9 +2,13 @@
 
     python benchmarks/limiter.py [--calls 3000] [--limits 60 1000 10000]
 
-Floor: a script of one line that answers 1, called the same way. Ours decides three windows and a lease in one call;
-``limits`` decides one window a call, so three windows are three calls. Over-admission: a caller who sends as fast as it
-can, in bursts placed at the window's edges; the most that was let through within one window's length.
+Floor: a script of one line that answers 1, called by redis-py as anyone would; and the same on the limiter's own
+connections, which do without most of what redis-py does around a call. Ours decides three windows and a lease in one
+call, and counts in its own process too; the release is a call of its own, after the answer has gone. ``limits`` decides
+one window a call, so three windows are three calls. The calls of all kinds take turns, in rounds: a busy machine is
+busy for all of them.
+
+Over-admission: a caller who opens a window with one request, is silent to its end, and then sends as fast as it can.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,6 +38,8 @@ from rich.table import Table
 from gateway.admission.limiter import Limiter
 from gateway.admission.plans import Plan, Plans, Window
 from gateway.admission.principal import Principal
+from gateway.admission.redis_connections import Connections
+from gateway.admission.redis_url import connect
 from gateway.embedded.valkey import Valkey
 from gateway.errors import QuotaExceeded
 from gateway.settings import RedisSettings
@@ -42,6 +49,16 @@ if TYPE_CHECKING:
 
 ENDLESS = 1_000_000_000
 EDGE_LIMIT, EDGE_SECONDS = 100, 1
+ROUNDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A call to be timed, and what must be done after each, which is not."""
+
+    name: str
+    call: Callable[[], Awaitable[Any]]
+    after: Callable[[Any], Awaitable[object]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +71,40 @@ class Cost:
     rate: float
 
 
-async def cost(name: str, decide: Callable[[], Awaitable[object]], calls: int) -> Cost:
-    for _ in range(calls // 10):
-        await decide()
-    taken = []
-    for _ in range(calls):
-        begin = time.perf_counter()
-        await decide()
-        taken.append(time.perf_counter() - begin)
-    taken.sort()
+async def costs_of(kinds: list[Kind], calls: int) -> list[Cost]:
+    taken: dict[str, list[float]] = {kind.name: [] for kind in kinds}
+    rates: dict[str, list[float]] = {kind.name: [] for kind in kinds}
+    for turn in range(ROUNDS + 1):
+        for kind in kinds:
+            taking: list[float] = []
+            for _ in range(calls // ROUNDS):
+                await once(kind, taking)
+            rate = await rate_of(kind, calls // ROUNDS)
+            if turn:  # the first is to warm up
+                taken[kind.name] += taking
+                rates[kind.name].append(rate)
+    return [
+        Cost(name, 1e6 * median(times), 1e6 * sorted(times)[int(len(times) * 0.99)], median(rates[name]))
+        for name, times in taken.items()
+    ]
 
+
+async def once(kind: Kind, taken: list[float]) -> None:
+    begin = time.perf_counter()
+    answer = await kind.call()
+    taken.append(time.perf_counter() - begin)
+    if kind.after is not None:
+        await kind.after(answer)
+
+
+async def rate_of(kind: Kind, calls: int) -> float:
     async def one_of_many() -> None:
         for _ in range(calls // 16):
-            await decide()
+            await once(kind, [])
 
     begin = time.perf_counter()
     await asyncio.gather(*(one_of_many() for _ in range(16)))
-    rate = calls // 16 * 16 / (time.perf_counter() - begin)
-    return Cost(name, 1e6 * taken[calls // 2], 1e6 * taken[int(calls * 0.99)], rate)
+    return calls // 16 * 16 / (time.perf_counter() - begin)
 
 
 def ours(url: str, windows: tuple[Window, ...], *, concurrency: int | None = None) -> Limiter:
@@ -96,29 +129,40 @@ async def costs(url: str, calls: int) -> list[Cost]:
     script = await client.script_load("return 1")
     limiter = ours(url, three(ENDLESS), concurrency=100_000)
     bare = ours(url, three(ENDLESS)[:1])
+    lean = Connections(connect(RedisSettings(url=SecretStr(url))))
     storage = storage_at(url)
     moving, counter = MovingWindowRateLimiter(storage), SlidingWindowCounterRateLimiter(storage)
-    item = RateLimitItemPerMinute(calls * 3)
+    item = RateLimitItemPerMinute(calls * 30)
     number = iter(range(10**9))
 
-    async def with_lease() -> None:
+    async def acquire() -> str:
         request = str(next(number))
         await limiter.acquire(caller("cost"), request)
+        return request
+
+    async def release(request: str) -> None:
         await limiter.release(caller("cost"), request)
 
+    async def both() -> None:
+        await release(await acquire())
+
+    kinds = [
+        Kind("floor: redis-py, a script that answers 1", lambda: client.evalsha(script, 1, "x", b"[]")),
+        Kind("floor, on the limiter's connections", lambda: lean.call("EVALSHA", script, 1, "x", b"[]")),
+        Kind("cordon, 3 windows + lease", acquire, release),
+        Kind("cordon, 3 windows + lease, and its release", both),
+        Kind("cordon, 1 window", lambda: bare.acquire(caller("one"), "r")),
+        Kind("limits, moving window, 1 window", lambda: moving.hit(item, "a")),
+        Kind("limits, sliding counter, 1 window", lambda: counter.hit(item, "b")),
+        Kind("limits, sliding counter, 3 windows", lambda: thrice(counter, item)),
+    ]
     try:
-        return [
-            await cost("floor: a script that answers 1", lambda: client.evalsha(script, 1, "x", b"[]"), calls),
-            await cost("cordon, 3 windows + lease, and its release", with_lease, calls),
-            await cost("cordon, 1 window", lambda: bare.acquire(caller("one"), "r"), calls),
-            await cost("limits, moving window, 1 window", lambda: moving.hit(item, "a"), calls),
-            await cost("limits, sliding counter, 1 window", lambda: counter.hit(item, "b"), calls),
-            await cost("limits, sliding counter, 3 windows", lambda: thrice(counter, item), calls),
-        ]
+        return await costs_of(kinds, calls)
     finally:
         await limiter.close()
         await bare.close()
         await client.aclose()
+        await lean.close()
         await close(storage)
 
 
@@ -135,15 +179,18 @@ async def close(storage: RedisStorage) -> None:
 
 
 async def sizes(url: str, limits: list[int]) -> dict[str, list[int]]:
-    """Bytes that one full window of one caller takes."""
+    """Bytes of the keys of one caller whose windows are full."""
     client = redis.Redis.from_url(url)
-    found: dict[str, list[int]] = {"cordon": [], "limits, moving window": [], "limits, sliding counter": []}
+    names = "cordon, 1 window", "cordon, 3 windows + 8 leases", "limits, moving window", "limits, sliding counter"
+    found: dict[str, list[int]] = {name: [] for name in names}
     storage = storage_at(url)
     for limit in limits:
-        limiter = ours(url, (Window(name="minute", limit=limit, seconds=60),))
+        limiter = ours(url, three(limit)[1:2])
+        whole = ours(url, three(limit), concurrency=8)
         item = RateLimitItemPerMinute(limit)
         runs = {
-            "cordon": lambda limiter=limiter: admitted(limiter),
+            "cordon, 1 window": lambda limiter=limiter: admitted(limiter),
+            "cordon, 3 windows + 8 leases": lambda whole=whole: admitted(whole),
             "limits, moving window": lambda item=item: MovingWindowRateLimiter(storage).hit(item, "x"),
             "limits, sliding counter": lambda item=item: SlidingWindowCounterRateLimiter(storage).hit(item, "x"),
         }
@@ -155,6 +202,7 @@ async def sizes(url: str, limits: list[int]) -> dict[str, list[int]]:
                 total += await client.memory_usage(key, samples=0) or 0
             found[name].append(total)
         await limiter.close()
+        await whole.close()
     await client.flushdb()
     await client.aclose()
     await close(storage)
@@ -178,21 +226,22 @@ async def admitted(limiter: Limiter, name: str = "full") -> bool:
     return True
 
 
-async def worst(decide: Callable[[], Awaitable[bool]], seconds: float = 6.0) -> int:
+async def worst(decide: Callable[[], Awaitable[bool]], times: int = 3) -> int:
     """The most that was let through within one window's length, whatever the clock's readings are worth.
 
     A call counts from its beginning to its end, so that two are never held to be closer than they were.
     """
-    begun = time.perf_counter()
     spans: list[tuple[float, float]] = []
-    while (now := time.perf_counter()) - begun < seconds:
-        # Silent for most of the window, then as fast as it goes across its edge.
-        phase = (time.time() % EDGE_SECONDS) / EDGE_SECONDS
-        if 0.2 < phase < 0.8:
-            await asyncio.sleep(0.005)
-            continue
-        if await decide():
-            spans.append((now, time.perf_counter()))
+    for _ in range(times):
+        await asyncio.sleep(2.2 * EDGE_SECONDS)  # all is over
+        begun = time.perf_counter()
+        await decide()
+        await asyncio.sleep(0.9 * EDGE_SECONDS)
+        while (now := time.perf_counter()) - begun < 2.2 * EDGE_SECONDS:
+            if await decide():
+                spans.append((now, time.perf_counter()))
+            else:
+                await asyncio.sleep(0.002)
     most = first = 0
     for last, (_, end) in enumerate(spans):
         while end - spans[first][0] >= EDGE_SECONDS:
@@ -205,29 +254,34 @@ async def worsts(url: str) -> dict[str, int]:
     storage = storage_at(url)
     limiter = ours(url, (Window(name="second", limit=EDGE_LIMIT, seconds=EDGE_SECONDS),))
     item = RateLimitItemPerSecond(EDGE_LIMIT, EDGE_SECONDS)
-    found = {
-        "cordon": await worst(lambda: admitted(limiter, "edge")),
-        "limits, moving window": await worst(lambda: MovingWindowRateLimiter(storage).hit(item, "edge")),
-        "limits, sliding counter": await worst(lambda: SlidingWindowCounterRateLimiter(storage).hit(item, "edge")),
-    }
+    moving, counter = MovingWindowRateLimiter(storage), SlidingWindowCounterRateLimiter(storage)
+    found = await asyncio.gather(
+        worst(lambda: admitted(limiter, "edge")),
+        worst(lambda: moving.hit(item, "edge")),
+        worst(lambda: counter.hit(item, "edge")),
+    )
     await limiter.close()
     await close(storage)
-    return found
+    return dict(zip(("cordon", "limits, moving window", "limits, sliding counter"), found, strict=True))
 
 
 async def measure(url: str, calls: int, limits: list[int]) -> None:
-    console = Console()
+    console = Console(width=110)
     table = Table(title="One decision, microseconds", box=None, title_justify="left")
     for column in ("", "p50", "p99", "of the floor", "a second, 16 callers"):
         table.add_column(column, justify="left" if not column else "right")
     rows = await costs(url, calls)
     for row in rows:
         table.add_row(
-            row.name, f"{row.p50:.0f}", f"{row.p99:.0f}", f"{row.p50 / rows[0].p50:.2f} x", f"{row.rate:,.0f}"
+            row.name,
+            f"{row.p50:.0f}",
+            f"{row.p99:.0f}",
+            f"{row.p50 / rows[0].p50:.2f} x",
+            f"{row.rate:,.0f}",
         )
     console.print(table)
 
-    table = Table(title="\nBytes of one full window of one caller", box=None, title_justify="left")
+    table = Table(title="\nBytes in Redis of one caller whose windows are full", box=None, title_justify="left")
     table.add_column("")
     for limit in limits:
         table.add_column(f"limit {limit:,}", justify="right")

@@ -13,6 +13,8 @@ from hiredis import pack_command
 from redis.asyncio import RedisCluster
 from redis.exceptions import ResponseError
 
+from gateway.admission.redis_url import close
+
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
@@ -50,6 +52,10 @@ class Connections:
             raise
         self._idle.append(connection)
         return answer
+
+    async def close(self) -> None:
+        """Close them and the client."""
+        await close(self._client)
 
     async def _take(self) -> AbstractConnection:
         while self._idle:

@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError, RedisError
 from gateway.admission.decision import Decision, WindowState
 from gateway.admission.plans import INFLIGHT
 from gateway.admission.redis_connections import Connections
-from gateway.admission.redis_url import close, connect
+from gateway.admission.redis_url import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,7 +108,7 @@ class SharedWindows:
 
     async def close(self) -> None:
         """Close the connections."""
-        await close(self._redis)
+        await self._connections.close()
 
     def _form(self, plan: Plan) -> _Form:
         form = self._forms.get(id(plan))
