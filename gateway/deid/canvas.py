@@ -7,6 +7,7 @@ Measured, on generated lines and on pictures without text:
 - On a picture without text the network takes a head or a pelvis for one giant letter. With ordinary print beside it, it
   has the scale of text to go by. Print that stands upright beside the picture also makes it see vertical print in the
   same look; a second look at the picture turned by a quarter is not needed for that.
+- Print that touches the picture's edge needs something beyond it: the edge is continued by some pixels.
 """
 
 from __future__ import annotations
@@ -17,18 +18,24 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gateway.deid.grain import calmed
+
 if TYPE_CHECKING:
+    from gateway.deid.grain import Grain
     from gateway.ingest.image import DisplayFrame
 
+MARGIN = 8
+"""Pixels of the network's input above and left of the picture; below and right of it there are no more."""
 STRIDE = 32
 """The network's largest; both sides of its input are multiples of it."""
 
 _ENLARGED = 2.0  # at most: beyond it there is nothing more to see
 _NEIGHBOURHOOD = 31
-_STRIP = 32
+_STRIP = 24  # with the margin a whole stride
 _STRIP_PRINT = "REFERENCE 0123456789 ABCDEFGHIJKLMNOPQRSTUVWXYZ "
 _STRIP_SCALE = 0.35
 _STRIP_LINES = 2
+_FEWEST = 5  # strides of the input's width
 
 _ONE_LOOK = 1_200_000  # pixels; above it the network's memory counts, and tiles cost it less time a pixel
 _TILE = 1120
@@ -61,16 +68,27 @@ def _cuts(side: int) -> list[slice]:
     return [slice(number * step, min((number + 1) * step + _OVERLAP, side)) for number in range(count)]
 
 
-def batch(picture: DisplayFrame) -> npt.NDArray[np.float32]:
-    """The network's input: float32 [1, 3, height, width] in -1 to 1; the picture stands at its top left."""
+def batch(picture: DisplayFrame, noise: Grain | None, *, alone: bool = False) -> npt.NDArray[np.float32]:
+    """The network's input: float32 [1, 3, height, width] in -1 to 1; the picture stands ``MARGIN`` from its top left.
+
+    Args:
+        picture: As it is looked at.
+        noise: Its grain; None for none.
+        alone: Black around it, in place of its edge continued: for what may be a line and nothing else.
+    """
     height, width = picture.shape[:2]
-    rows = -(-height // STRIDE) * STRIDE
-    columns = max(-(-width // STRIDE), 4) * STRIDE
     raised = cv2.addWeighted(picture, 2, cv2.blur(picture, (_NEIGHBOURHOOD, _NEIGHBOURHOOD)), -1, 0)
+    if noise is not None:
+        raised = calmed(picture, raised, noise)
+    beyond = cv2.BORDER_CONSTANT if alone else cv2.BORDER_REPLICATE
+    raised = cv2.copyMakeBorder(raised, MARGIN, MARGIN, MARGIN, MARGIN, beyond)
+    rows = -(-(height + MARGIN + _STRIP) // STRIDE) * STRIDE - _STRIP
+    columns = max(-(-(width + MARGIN + _STRIP) // STRIDE), _FEWEST) * STRIDE - _STRIP
     canvas = np.zeros((rows + _STRIP, columns + _STRIP, *picture.shape[2:]), np.uint8)
-    canvas[:height, :width] = raised
+    canvas[: height + 2 * MARGIN, : width + 2 * MARGIN] = raised
     canvas[rows:, :columns].T[...] = _reference(columns).T
     canvas[:rows, columns:] = np.rot90(_reference(rows)).reshape(rows, _STRIP, *[1] * (picture.ndim - 2))
+    canvas[rows:, columns:] = 0
     planes = canvas[None] if canvas.ndim == 2 else canvas.transpose(2, 0, 1)
     result = np.empty((1, 3, *canvas.shape[:2]), np.float32)
     np.multiply(planes, np.float32(2 / 255), out=result[0])

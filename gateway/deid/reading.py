@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _HEIGHT = 48  # of the recogniser's input
 _STRIDE = 32
 _WIDEST = 1280
+_LIKE = {"i": "1", "l": "1", "o": "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class Reading:
         return tuple(score for character, score in zip(self.text, self.scores, strict=True) if character.isalnum())
 
     def variety(self) -> int:
-        """How many different letters and digits there are."""
-        return len({character.casefold() for character in self.text if character.isalnum()})
+        """How many different letters and digits there are. Strokes are one, be they 1, I or l, and so are rings."""
+        return len({_LIKE.get(one, one) for one in self.text.casefold() if one.isalnum()})
 
 
 class Reader:

@@ -15,12 +15,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gateway.deid.canvas import batch, scaled, tiles
+from gateway.deid.canvas import MARGIN, batch, scaled, tiles
+from gateway.deid.endings import endings
+from gateway.deid.grain import grain, lines
 from gateway.deid.network import network
 from gateway.deid.reading import Reader
 from gateway.deid.regions import TextRegion, resized, stands, straightened, turned_back
 
 if TYPE_CHECKING:
+    from gateway.deid.grain import Grain, Place
     from gateway.deid.markers import Markers
     from gateway.ingest.image import DisplayFrame
 
@@ -28,7 +31,7 @@ __all__ = ["TextDetector", "TextRegion"]
 
 _EDGE = 0.05  # where a region ends on the map
 _PEAK = 0.3  # what its middle must reach; rapidocr's own threshold
-_MIN_AREA = 4
+_MIN_AREA, _THIN = 4, 2  # pixels on the map; what is as thin as that is no print unless it is sure
 _UNCLIP = 1.6  # how far the detector's training shrank its regions (ratio of area to perimeter)
 
 _LARGE_SHARE, _LARGE = 0.17, 60  # of the look's shorter side, and pixels: taller print is rare, and anatomy is not
@@ -42,6 +45,9 @@ _MOST_READ = 6  # regions read in one look; of more than these all count as text
 _TRACE, _TRACE_ROWS = 0.02, 3  # on the map: so much, in more rows than these
 _SAME_PRINT = 2.0  # times as tall at most, what a band shows is the print of the piece
 _MOST_BANDS = 0.5  # of a picture's width; beyond it the whole picture is turned
+_MOST_DROWNED = 16  # lines in grain that are looked at alone
+_ROOM, _ALONG = 4, 0.4  # pixels around such a line, and the share of its length that must be print
+_MOST_CONTINUED = 0.1  # of the picture's pixels are looked at again at the ends of lines
 _OVERVIEW = 512  # the look at all of a picture that takes tiles, for print that is large in them
 
 
@@ -102,8 +108,8 @@ class TextDetector:
     def _text(self, picture: DisplayFrame) -> tuple[list[TextRegion], npt.NDArray[np.float32]]:
         """Its regions, and the network's map [height, width]."""
         height, width = picture.shape[:2]
-        (output,) = self._network.run(None, {self._input: batch(picture)})
-        likely: npt.NDArray[np.float32] = output[0, 0, :height, :width]
+        noise = grain(picture)
+        likely = self._likely(picture, noise)
         candidates = _candidates(likely)
         limit = min(_LARGE, _LARGE_SHARE * min(height, width))
         large = [
@@ -113,7 +119,46 @@ class TextDetector:
         blots = [region for region in small if _blot(region, small)]
         text = [region for region in small if region not in blots]
         text += self._print(large, picture, _READ_CHARACTERS) + self._print(blots, picture, 1)
-        return text, likely
+        if noise is not None:
+            text += self._drowned(picture, noise)
+        return text + self._continued(picture, text, noise), likely
+
+    def _likely(self, picture: DisplayFrame, noise: Grain | None, *, alone: bool = False) -> npt.NDArray[np.float32]:
+        """The network's map of a picture, [height, width]."""
+        height, width = picture.shape[:2]
+        (output,) = self._network.run(None, {self._input: batch(picture, noise, alone=alone)})
+        likely: npt.NDArray[np.float32] = output[0, 0, MARGIN : MARGIN + height, MARGIN : MARGIN + width]
+        return likely
+
+    def _drowned(self, picture: DisplayFrame, noise: Grain) -> list[TextRegion]:
+        """Lines in grain that the network finds where it is shown little else."""
+        found = []
+        for rows, columns in lines(picture, noise)[:_MOST_DROWNED]:
+            near: Place = (
+                slice(max(0, rows.start - _ROOM), rows.stop + _ROOM),
+                slice(max(0, columns.start - _ROOM), columns.stop + _ROOM),
+            )
+            likely = self._likely(np.ascontiguousarray(picture[near]), noise[near], alone=True)
+            tall, long = rows.stop - rows.start, columns.stop - columns.start
+            along = likely.max(0 if long > tall else 1)
+            if float((along > _PEAK).mean()) > _ALONG:
+                centre = (columns.start + (long - 1) / 2, rows.start + (tall - 1) / 2)
+                found.append(TextRegion(centre, (float(long), float(tall)), 0.0, float(along.max())))
+        return found
+
+    def _continued(self, picture: DisplayFrame, text: list[TextRegion], noise: Grain | None) -> list[TextRegion]:
+        """What follows lines that were found in part."""
+        found, left = [], _MOST_CONTINUED * picture.shape[0] * picture.shape[1]
+        for ending in endings(text, picture):
+            left -= ending.pixels()
+            if left < 0:
+                break
+            grained = None if noise is None else noise[ending.place]
+            likely = self._likely(np.ascontiguousarray(picture[ending.place]), grained, alone=True)
+            if (more := ending.more(likely, _PEAK)) is not None:
+                x, y, width, height = more
+                found.append(TextRegion((x + width / 2, y + height / 2), (width, height), 0.0, 1.0))
+        return found
 
     def _print(self, doubtful: list[TextRegion], picture: DisplayFrame, fewest: int) -> list[TextRegion]:
         """Those in which enough can be read. Where that is so in one of them, single letters beside it count too."""
@@ -124,7 +169,10 @@ class TextDetector:
         return [region for region, count in zip(doubtful, letters, strict=True) if count >= enough]
 
     def _letters(self, picture: DisplayFrame, region: TextRegion) -> int:
-        """Letters and digits that are read with certainty: either way up, along either side if about square."""
+        """Different letters and digits that are read with certainty: either way up, along either side if about square.
+
+        One that is read twice is no more than one: a head's two ventricles are a perfect "11".
+        """
         crop = straightened(picture, region)
         most = 0
         for quarter in (0, 2) if crop.shape[1] > 1.5 * crop.shape[0] else (0, 2, 1, 3):
@@ -132,7 +180,7 @@ class TextDetector:
             scores = reading.letters()
             score = sum(scores) / max(1, len(scores))
             if score >= _READ_SCORE or (score >= _FAINT_SCORE and reading.variety() >= _FAINT_VARIETY):
-                most = max(most, len(scores))
+                most = max(most, reading.variety())
             if most >= _READ_CHARACTERS:
                 break
         return most
@@ -150,7 +198,7 @@ def _candidates(likely: npt.NDArray[np.float32]) -> list[TextRegion]:
         part = likely[top : top + height, left : left + width]
         window = labels[top : top + height, left : left + width] == label
         score = float(part[window].max())
-        if score < _PEAK:
+        if score < (_WEAK if min(width, height) <= _THIN else _PEAK):
             continue
         (x, y), (first, second), angle = cv2.minAreaRect(cv2.findNonZero(window.astype(np.uint8)))
         first, second = first + 1, second + 1  # minAreaRect measures between pixel centres

@@ -18,6 +18,7 @@ from gateway.deid.look import Look
 from gateway.deid.pixels import PixelMasker
 from gateway.deid.policy import load_policy
 from gateway.deid.text import TextDetector
+from gateway.embedded.phantom import burn_in, head
 from tests.support import deid
 from tests.support.planted_text import BACKGROUNDS, background, plant
 
@@ -156,6 +157,28 @@ def test_large_shapes_that_hold_no_letters_are_no_text(detector):
         assert detector.regions(picture, 512) == []
 
 
+@pytest.mark.parametrize("size", [256, 384, 512])
+def test_the_ventricles_of_a_head_are_no_number_and_print_beside_them_is_found(detector, size):
+    """They are a perfect 11, or two letters of other scripts."""
+    for level, side in ((0.0, size), (0.05, 512)):
+        picture = head(size, level=level)
+        assert detector.regions(_tones(picture), side) == []
+        found = detector.regions(_tones(burn_in(picture, [("EXAMPLE MARIA", 22), ("DOB 17.03.1961", 13)])), side)
+        assert len(found) == 2
+        assert all(region.centre[1] < 60 for region in found)
+
+
+def _tones(picture) -> np.ndarray:
+    return np.rint(picture * 255).astype(np.uint8)
+
+
+def test_large_print_is_still_found(detector):
+    for text in ("NOWAK", "DOE", "IT 7"):
+        planted = plant("gradient", 2, (512, 512), 100, vertical=False, text=text)
+        assert planted is not None
+        assert _covered(detector.regions(planted.picture, 512), planted) >= 0.9
+
+
 def test_colour_print_on_colour_is_found(masker):
     planted = plant("gradient", 3, (512, 512), 20)
     assert planted is not None
@@ -174,6 +197,7 @@ socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
 from gateway.isolation import harden
 harden(3 * 2**30)
 from gateway.deid.text import TextDetector
+from gateway.embedded.phantom import burn_in, head
 from tests.support.planted_text import plant
 planted = plant("ct", 1, (512, 512), 20)
 print(len(TextDetector().regions(planted.picture, 512)))
