@@ -32,6 +32,7 @@ from gateway.admission.usage import UsageCounter
 from gateway.admission.usage_store import UsageStore
 from gateway.api import (
     admin_audit,
+    admin_audit_export,
     admin_break_glass,
     admin_clients,
     admin_key_requests,
@@ -60,6 +61,7 @@ from gateway.api.once import OnceMiddleware
 from gateway.api.parts import Parts
 from gateway.api.recording import RecordingMiddleware
 from gateway.audit.denials import DenialCounter
+from gateway.audit.exporting import Exporting
 from gateway.audit.reader import AuditReader
 from gateway.audit.recorder import Recorder
 from gateway.catalog import ModelCatalog
@@ -68,6 +70,7 @@ from gateway.console.forms import MAX_BYTES as FORM_BYTES
 from gateway.console.middleware import ConsoleMiddleware, is_console
 from gateway.console.pages import Pages
 from gateway.database import create_engine
+from gateway.deid.uids import StandIns
 from gateway.deid_policies import DeidPolicies
 from gateway.isolation import Workers
 from gateway.pipeline import Pipeline
@@ -99,6 +102,7 @@ ROUTES = (
     admin_tokens,
     admin_switches,
     admin_audit,
+    admin_audit_export,
     admin_usage,
     usage,
     oauth,
@@ -182,6 +186,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
             Middleware(OnceMiddleware, idempotency=services.idempotency),
         ],
     )
+    audit = AuditReader(services.engine, settings.audit)
     app.state.services = services
     app.state.pages = pages
     app.state.parts = Parts(
@@ -202,7 +207,9 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         plans=plans,
         health=services,
         recorder=recorder,
-        audit=AuditReader(services.engine, settings.audit),
+        audit=audit,
+        exporting=Exporting(audit, recorder, settings.audit),
+        stand_ins=lambda tenant: StandIns.of(settings.deid.key.get_secret_value().encode(), tenant),
         gate=gate,
     )
     problems.install(app)

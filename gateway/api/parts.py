@@ -11,6 +11,8 @@ from gateway.admission.principal import Admission
 from gateway.api.exchange import Exchange, exchange_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.admission.access import AccessPolicy
     from gateway.admission.administration import Administration
     from gateway.admission.api_key import ApiKeys
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
     from gateway.admission.switches import Switches
     from gateway.admission.usage_store import UsageStore
     from gateway.api.admission import Gate
+    from gateway.audit.exporting import Exporting
     from gateway.audit.reader import AuditReader
     from gateway.audit.recorder import Recorder
     from gateway.catalog import ModelCatalog
+    from gateway.deid.uids import StandIns
     from gateway.deid_policies import DeidPolicies
     from gateway.pipeline import Pipeline
 
@@ -75,6 +79,8 @@ class Parts:
     health: Health
     recorder: Recorder
     audit: AuditReader
+    exporting: Exporting
+    stand_ins: Callable[[str], StandIns]
     gate: Gate
 
 

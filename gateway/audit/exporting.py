@@ -52,6 +52,9 @@ class Exporting:
         audit: The log.
         recorder: Where exports go on record.
         settings: Keys, and this installation's name.
+
+    Attributes:
+        signer: Signs the proofs.
     """
 
     def __init__(self, audit: AuditReader, recorder: Recorder, settings: AuditSettings) -> None:
@@ -59,7 +62,7 @@ class Exporting:
         self._recorder = recorder
         self._source = settings.source
         self._keys = KeyRing.of(settings)
-        self._signer = Signer.of(settings)
+        self.signer = Signer.of(settings)
 
     async def begin(
         self, who: Reader, form: Format, filters: Filters, after: int = 0, progress: Callable[[int], None] | None = None
@@ -93,7 +96,7 @@ class Exporting:
     async def proof(self, said: Mapping[str, Any]) -> bytes:
         """The proof of an export that is on record."""
         checkpoints = await self._audit.checkpoints(said["first"], said["last"])
-        return proof_lines(checkpoints, seal(self._signer, said, datetime.now(UTC)))
+        return proof_lines(checkpoints, seal(self.signer, said, datetime.now(UTC)))
 
     async def proof_of(self, request_id: str, tenant: str | None) -> bytes:
         """The proof of an export that was made before.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,14 +113,16 @@ class AuditReader:
         after: int = 0,
         most: int | None = None,
         page: int = _PAGE,
+        enough: Callable[[], bool] = lambda: False,
     ) -> Report:
-        """Verify the log as it is now; what is added meanwhile is left out.
+        """Verify the log as it is now, or a part of it; what is added meanwhile is left out.
 
         Args:
             progress: Told, after each page, up to which number of how many it has come.
             after: Begin after this record, which is taken for good; 0 from the beginning.
             most: Most records to read; None up to the end.
             page: Rows read at once.
+            enough: Asked after each page whether to stop there.
 
         Raises:
             NotFound: There is no record of the number ``after``.
@@ -128,21 +131,26 @@ class AuditReader:
             # Statements before the log's end: records are committed first, so none of these can be ahead of it.
             elsewhere = await asyncio.to_thread(_lines, checkpoint_path(self._engine.url, self._settings))
             unreadable: list[int] = []
-            verification = Verification(
+            make = partial(
+                Verification,
                 self._keys,
                 TrustedKeys.of(self._settings),
-                stored=[Checkpoint(*row) async for row in _rows(connection, audit_checkpoints, unreadable)],
+                # Those up to ``after`` were judged with the part before.
+                stored=[Checkpoint(*row) async for row in _rows(connection, audit_checkpoints, unreadable, after)],
                 truncations=[Truncation(*row) async for row in _rows(connection, audit_truncations, unreadable)],
-                elsewhere=elsewhere,
+                elsewhere=None if after else elsewhere,
                 checkpoint_every=self._settings.checkpoint_every,
                 after=await _head_at(connection, after) if after else None,
             )
+            verification = await asyncio.to_thread(make)  # a signature takes 0.1 ms, and there may be thousands
             for size in unreadable:
                 verification.unreadable_checkpoint(size)
             last = (await connection.execute(select(func.max(audit.c.seq)))).scalar_one() or 0
             until = last if most is None else min(last, max(after, verification.report.given_up) + most)
-            await _walk(connection, verification, after or None, until=until, page=page, progress=progress)
-        return verification.finish(whole=until == last)
+            stopped = await _walk(
+                connection, verification, after or None, until=until, page=page, progress=progress, enough=enough
+            )
+        return verification.finish(whole=until == last and not stopped)
 
     @asynccontextmanager
     async def _errors_named(self) -> AsyncIterator[None]:
@@ -163,7 +171,9 @@ async def _walk(
     until: int,
     page: int,
     progress: Callable[[int, int], None],
-) -> None:
+    enough: Callable[[], bool],
+) -> bool:
+    """Read on; whether it was stopped before the end."""
     columns = [audit.c[name] for name in COLUMNS]
     try:
         async for rows in _pages(connection, audit.c.seq, columns, after=after, last=until, most=page):
@@ -172,10 +182,13 @@ async def _walk(
             else:
                 verification.add_all(rows)
             progress(verification.report.last, until)
+            if enough():
+                return verification.report.last < until
     except DBAPIError as error:
         if getattr(error.orig, "sqlite_errorname", "") not in _DAMAGED:
             raise
         verification.broken_off()
+    return False
 
 
 async def _head_at(connection: AsyncConnection, seq: int) -> Head:
@@ -186,9 +199,11 @@ async def _head_at(connection: AsyncConnection, seq: int) -> Head:
     return Head(seq, row.hash, public_digest(row.body.encode()))
 
 
-async def _rows(connection: AsyncConnection, table: Table, unreadable: list[int]) -> AsyncIterator[tuple[Any, ...]]:
-    """All rows of a table of statements; the sizes of those that cannot be read are added to a list."""
-    async for page in _pages(connection, table.c.size, table.c):
+async def _rows(
+    connection: AsyncConnection, table: Table, unreadable: list[int], after: int = 0
+) -> AsyncIterator[tuple[Any, ...]]:
+    """The rows of a table of statements; the sizes of those that cannot be read are added to a list."""
+    async for page in _pages(connection, table.c.size, table.c, after=after or None):
         if isinstance(page, int):
             unreadable.append(page)
             continue
