@@ -60,6 +60,10 @@ docs: .venv/.installed ## Write the documents that are made from the policies an
 	@$(CORDON) audit events > docs/audit/events.md.new
 	@mv docs/audit/events.md.new docs/audit/events.md
 
+.PHONY: screenshots
+screenshots: install ## Take the pictures of the console's document anew (needs Chromium)
+	@$(PY) -m tests.support.screenshots docs/console
+
 .PHONY: triton-requirements
 triton-requirements: .venv/.installed ## Write the model server's requirements anew, with hashes
 	$(UV) pip compile --quiet --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

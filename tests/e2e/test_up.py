@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +71,13 @@ def up(state: Path) -> Iterator[Up]:
     up.end()
 
 
+class Stay(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
 def get(url: str) -> tuple[int, dict]:
     with urllib.request.urlopen(url, timeout=5) as answer:
         return answer.status, json.loads(answer.read())
@@ -83,6 +92,13 @@ def test_it_starts_answers_and_stops_without_leaving_a_process(up: Up, state: Pa
 
     key = re.search(r"export CORDON_KEY=(cdn_\w+)", up.said)
     assert key
+    assert f"Console: {url}/console " in up.said
+    form = urllib.parse.urlencode({"key": key[1]}).encode()
+    enter = urllib.request.Request(f"{url}/console/login", data=form, headers={"Sec-Fetch-Site": "same-origin"})
+    with pytest.raises(urllib.error.HTTPError, match="303") as entered:
+        urllib.request.build_opener(Stay).open(enter, timeout=5)
+    assert entered.value.headers["Set-Cookie"].startswith("__Host-cordon=")
+    entered.value.close()
     request = urllib.request.Request(
         f"{url}/v1/predict?frames=all",
         data=(state / "samples" / "mr-multi-frame.dcm").read_bytes(),
