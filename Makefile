@@ -40,6 +40,10 @@ demo: install ## Start everything, send sample images, show what came out, stop
 test: install ## All tests
 	@$(PY) -m pytest
 
+.PHONY: fuzz
+fuzz: install ## Try the API's description for some minutes, each time with other requests (FUZZ_SECONDS=300)
+	@FUZZ_SECONDS=$${FUZZ_SECONDS:-300} $(PY) -m pytest tests/api/test_description.py -q -s
+
 .PHONY: check
 check: .venv/.installed ## Format, lint, types, import rules, length of modules
 	$(PY) -m ruff format --check

@@ -10,11 +10,11 @@ import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.api.describe import ALWAYS, OF_RESOURCES, problems
 from gateway.api.parts import Admitted, CurrentExchange, Joined, Parts
-from gateway.api.query import once
+from gateway.api.query import Moment, once
 from gateway.audit.events import AuditRead
 from gateway.audit.search import Filters
 from gateway.errors import DeadlineExceeded, Forbidden, InvalidParameter
@@ -37,8 +37,8 @@ class AuditFilters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    since: AwareDatetime | None = Field(None, description="Not before; RFC 3339 with a zone")
-    until: AwareDatetime | None = Field(None, description="Before")
+    since: Moment | None = Field(None, description="Not before; RFC 3339 with a zone")
+    until: Moment | None = Field(None, description="Before")
     type: Text = Field(None, description="The action: `request.finished`, `key.issued`, ...")
     actor: Text = Field(None, description="Key ID")
     tenant: Text = Field(

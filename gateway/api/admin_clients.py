@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.admission.administrator import Administrator
 from gateway.admission.client_changes import ClientChanges
 from gateway.admission.client_record import MAX_CLIENT_SCOPES, NewClient
 from gateway.api.describe import ALWAYS, OF_RESOURCES, problems
 from gateway.api.parts import Admitted, CurrentExchange, Joined, Parts
-from gateway.api.query import once
+from gateway.api.query import Moment, once
 from gateway.audit.events import RequestStarted
 from gateway.errors import InvalidParameter
 
@@ -54,7 +54,7 @@ class ClientWanted(KeysWanted):
     scopes: list[Name] = Field(
         default=[], max_length=MAX_CLIENT_SCOPES, description="Single scopes, besides the roles'"
     )
-    expires_at: AwareDatetime | None = Field(default=None, description="When it ends; never if absent")
+    expires_at: Moment | None = Field(default=None, description="When it ends; never if absent")
     note: str = Field(default="", max_length=500, description="Why it exists")
 
 

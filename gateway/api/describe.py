@@ -77,6 +77,11 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 130},
 }
 
+DONE_ONCE_KEY = IDEMPOTENCY_KEY | {
+    "description": "The same request sent again with the same key is not done again: 409, which names what was made. "
+    "The secret is told once"
+}
+
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 IMAGE_BODY: dict[str, Any] = {
     "required": True,

@@ -12,7 +12,9 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, JSONResponse
 
-from gateway.api.describe import PROBLEM_SCHEMA, SECURITY_SCHEMES
+from gateway.api.describe import DONE_ONCE_KEY, OF_BODIES, PROBLEM_SCHEMA, SECURITY_SCHEMES, problems
+from gateway.api.once import ROUTES as DONE_ONCE
+from gateway.errors import AlreadyDone, RequestInProgress
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -23,6 +25,7 @@ router = APIRouter(include_in_schema=False)
 
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _ASSETS = "https://cdn.jsdelivr.net"
+_OWN_ERRORS = {"POST /oauth/token"}  # RFC 6749 §5.2 has a form for them
 
 
 @router.get("/openapi.json")
@@ -56,7 +59,9 @@ def describe(app: FastAPI, policy: AccessPolicy) -> None:
             components["securitySchemes"] = SECURITY_SCHEMES
             for path, operations in schema["paths"].items():
                 for method, operation in operations.items():
-                    scope = scopes.get(f"{method.upper()} {path}")
+                    route = f"{method.upper()} {path}"
+                    scope = scopes.get(route)
+                    _add_problems(operation, route)
                     operation["security"] = [{name: []} for name in SECURITY_SCHEMES] if scope else []
                     if scope:
                         operation["description"] = f"{operation.get('description', '')}\n\nScope: `{scope}`".strip()
@@ -64,6 +69,17 @@ def describe(app: FastAPI, policy: AccessPolicy) -> None:
         return app.openapi_schema
 
     app.openapi = description  # type: ignore[method-assign] # FastAPI's own documented way to extend it
+
+
+def _add_problems(operation: dict[str, Any], route: str) -> None:
+    """Those that the door answers, whatever the route itself says."""
+    answers = operation["responses"]
+    if "requestBody" in operation and route not in _OWN_ERRORS:
+        for status, told in problems(*OF_BODIES).items():
+            answers.setdefault(str(status), told)
+    if route in DONE_ONCE:
+        operation.setdefault("parameters", []).append(DONE_ONCE_KEY)
+        answers.setdefault("409", problems(RequestInProgress, AlreadyDone)[409])
 
 
 def _digest(script: str) -> str:

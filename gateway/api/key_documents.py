@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Path
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from gateway.admission.break_glass import MAX_MINUTES, BreakGlassReason
 from gateway.admission.key_record import MAX_ADDRESSES, MAX_SCOPES
 from gateway.admission.key_store import MAX_OVERLAP
+from gateway.api.query import Moment
 
 if TYPE_CHECKING:
     from gateway.admission.key_admin import Handed
@@ -39,7 +40,7 @@ class KeyWanted(Strict):
     plan: Name = Field(description="A plan of policies/plans.yaml")
     roles: list[Name] = Field(default=[], max_length=MAX_SCOPES, description="Roles of policies/access.yaml")
     scopes: list[Scope] = Field(default=[], max_length=MAX_SCOPES, description="Single scopes, besides the roles'")
-    expires_at: AwareDatetime | None = Field(default=None, description="When it ends; never if absent")
+    expires_at: Moment | None = Field(default=None, description="When it ends; never if absent")
     addresses: list[Name] = Field(default=[], max_length=MAX_ADDRESSES, description="Networks it works from (CIDR)")
     note: str = Field(default="", max_length=500, description="Why it exists")
     limits: dict[Name, Limit] = Field(default={}, max_length=32, description=_LIMITS)
@@ -55,7 +56,7 @@ class KeyPatch(Strict):
     limits: dict[Name, Limit | None] | None = Field(
         default=None, max_length=32, description=f"{_LIMITS} Null is the plan's own again, for one or for all"
     )
-    expires_at: AwareDatetime | None = Field(default=None, description="Null is never")
+    expires_at: Moment | None = Field(default=None, description="Null is never")
     addresses: list[Name] | None = Field(default=None, max_length=MAX_ADDRESSES, description="Null is anywhere")
 
     def said(self) -> dict[str, Any]:
@@ -66,7 +67,7 @@ class KeyPatch(Strict):
 class Rotation(Strict):
     """How to change over to a new secret."""
 
-    overlap_seconds: int = Field(
+    overlap_seconds: StrictInt = Field(
         default=0, ge=0, le=int(MAX_OVERLAP.total_seconds()), description="How long the secrets before it stay good"
     )
 

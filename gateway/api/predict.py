@@ -14,7 +14,7 @@ from gateway.api.connected import while_connected
 from gateway.api.describe import ALWAYS, ANSWER, IDEMPOTENCY_KEY, IMAGE_BODY, OF_BODIES, OF_INFERENCE, problems
 from gateway.api.parts import Admitted, CurrentExchange, Joined
 from gateway.api.query import once
-from gateway.errors import RequestInProgress
+from gateway.errors import RequestInProgress, UnknownModel
 from gateway.ingest.frames import MAX_TEXT, FrameSelection
 from gateway.respond.prediction import PredictAnswer
 
@@ -38,7 +38,7 @@ class PredictQuery(BaseModel):
     "/v1/predict",
     summary="Classify one image",
     response_model=PredictAnswer,
-    responses={200: ANSWER, **problems(*ALWAYS, *OF_BODIES, *OF_INFERENCE, RequestInProgress)},
+    responses={200: ANSWER, **problems(*ALWAYS, UnknownModel, *OF_BODIES, *OF_INFERENCE, RequestInProgress)},
     openapi_extra={"requestBody": IMAGE_BODY, "parameters": [IDEMPOTENCY_KEY]},
 )
 async def predict(

@@ -1,14 +1,31 @@
-"""Around all steps: query strings read strictly."""
+"""Around all steps: query strings, and the times in them and in bodies, read strictly."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl
+
+from pydantic import AwareDatetime, BeforeValidator
 
 from gateway.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from starlette.types import Scope
+
+
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:?\d{2})?", re.ASCII)
+
+
+def _written(value: object) -> object:
+    # pydantic would take a number for seconds since 1970; that a zone is missing it says itself.
+    if value is not None and not (isinstance(value, str) and _TIME.fullmatch(value)):
+        raise ValueError
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+"""A time as RFC 3339 writes it, with a zone."""
 
 
 def once(scope: Scope) -> None:

@@ -1,0 +1,76 @@
+"""docs/standards.md names modules and tests: those that there are, and one of them in every row."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHORT = {"U/": "tests/unit/", "A/": "tests/api/", "G/": "gateway/"}
+TEXT = (ROOT / "docs" / "standards.md").read_text(encoding="utf-8")
+ROWS = [
+    line.split("|")[1:-1] for line in TEXT.splitlines() if line.startswith("| ") and not line.startswith("| clause")
+]
+ROWS = [row for row in ROWS if row[0].strip() not in {"requirement", "section"}]
+NAMED = re.compile(r"`([\w./]+\.(?:py|lua))(?:::(\w+))?`")
+
+
+def path_of(text: str) -> Path:
+    for short, long in SHORT.items():
+        text = text.replace(short, long, 1) if text.startswith(short) else text
+    return ROOT / text
+
+
+@cache
+def functions_of(file: Path) -> frozenset[str]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, functions))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip())
+def test_what_a_row_names_is_there(row: list[str]) -> None:
+    assert len(row) == 4
+    clause, asks, code, tests = (cell.strip() for cell in row)
+    assert clause
+    assert asks
+    assert code == "—" or NAMED.search(code), "no module, and no dash that says so"
+    assert tests
+    if code != "—" and not tests.startswith("—"):
+        assert NAMED.search(tests), "no test"
+    for text, test in NAMED.findall(code + tests):
+        file = path_of(text)
+        assert file.is_file(), text
+        if test:
+            assert test in functions_of(file), f"{text}::{test}"
+
+
+def test_every_test_is_named_by_its_name() -> None:
+    for text, test in NAMED.findall("".join(row[3] for row in ROWS)):
+        if text.startswith(("U/", "A/", "tests/")):
+            assert test.startswith("test_"), text
+
+
+@pytest.mark.parametrize(
+    ("section", "clauses"),
+    [
+        ("OWASP API", [f"API{number} " for number in range(1, 11)]),
+        ("OWASP ASVS", [f"V{number}" for number in range(1, 18)]),
+        ("RFC 8725", [f"3.{number} " for number in range(1, 13)]),
+        (
+            "45 CFR 164.312",
+            ["(a)(1)", "(a)(2)(i) ", "(a)(2)(ii) ", "(a)(2)(iii)", "(a)(2)(iv)", "(b)", "(c)(1)", "(c)(2)", "(d)",
+             "(e)(1)", "(e)(2)(i) ", "(e)(2)(ii)"],
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_no_clause_is_left_out(section: str, clauses: list[str]) -> None:
+    _, _, rest = TEXT.partition(f"## {section}")
+    lines = [line[2:] for line in rest.partition("\n## ")[0].splitlines() if line.startswith("| ")]
+    for clause in clauses:
+        assert any(re.match(re.escape(clause) + r"(?![0-9])", line) for line in lines), clause
