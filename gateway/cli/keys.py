@@ -208,7 +208,7 @@ def revoke(key_id: key_tools.KeyId) -> None:
     settings = key_tools.settings()
 
     async def work() -> KeyRecord:
-        async with key_tools.administration(settings) as rules:
+        async with key_tools.administration(settings, to_end=True) as rules:
             return await rules.keys.revoke(Administrator.operator(), key_id)
 
     record = run(work())

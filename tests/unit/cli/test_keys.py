@@ -85,6 +85,12 @@ def test_rotate_keeps_the_id_and_prints_a_new_key() -> None:
     assert (new.key_id, new.text == old) == (key_id, False)
 
 
+def test_revoke_needs_no_policy_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    issue("--role", "admin")
+    monkeypatch.setenv("ADMISSION_ACCESS_POLICY", "nowhere.yaml")
+    assert run("revoke", str(listed()[0]["key_id"])).exit_code == 0
+
+
 def test_revoke_ends_it() -> None:
     issue("--role", "admin")
     key_id = str(listed()[0]["key_id"])
