@@ -82,7 +82,7 @@ class RemoteKeys:
                 if self._is_wanted(key_id) and self._now() - self._tried > RETRY_SECONDS:
                     await self._refresh()
         if self._now() - self._fetched > self._last_good:
-            raise StoreUnavailable("The keys of the token's issuer cannot be read", retry_after=RETRY_SECONDS)
+            raise StoreUnavailable("The keys of whoever signed it cannot be read", retry_after=RETRY_SECONDS)
         return self._keys.get(key_id)
 
     def _is_wanted(self, key_id: str) -> bool:

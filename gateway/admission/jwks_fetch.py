@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import re
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 64 * 2**10
 MAX_URL = 1000
 FETCH_SECONDS = 3.0
+_MAX_ADDRESSES = 4
 _MAX_AGE = re.compile(r"max-age=\"?(\d{1,9})\"?", re.IGNORECASE)
 _NOT_KEPT = re.compile(r"\b(no-store|no-cache)\b", re.IGNORECASE)
 
@@ -78,8 +80,7 @@ class KeySetFetcher:
             httpx.HTTPError, OSError, TimeoutError: It cannot be had in time.
         """
         async with asyncio.timeout(FETCH_SECONDS):  # httpx bounds each read, not the whole
-            request = await self._pinned(url) if guarded else self._client.build_request("GET", url)
-            response = await self._client.send(request, stream=True)
+            response = await (self._guarded(url) if guarded else self._send(httpx.URL(url)))
             try:
                 if response.status_code != httpx.codes.OK:
                     raise ValueError("another status than 200")
@@ -96,27 +97,27 @@ class KeySetFetcher:
         """Close what is open."""
         await self._client.aclose()
 
-    async def _pinned(self, url: str) -> httpx.Request:
-        """A request to the address that was checked; name and certificate stay the URL's."""
+    async def _guarded(self, url: str) -> httpx.Response:
+        """The answer of the first address that can be reached, of those that were checked."""
         parsed = httpx.URL(url)
         if parsed.scheme != "https":
             raise ValueError("a URL that is not https")
         found = await asyncio.get_running_loop().getaddrinfo(parsed.host, parsed.port or 443, type=socket.SOCK_STREAM)
-        addresses = [str(entry[4][0]) for entry in found]
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))[:_MAX_ADDRESSES]
         if parsed.host.lower() not in self._private_hosts and not all(map(_is_public, addresses)):
             raise ValueError("an address that is not public")
-        return self._client.build_request(
-            "GET",
-            parsed.copy_with(host=addresses[0]),
-            headers={"host": parsed.netloc.decode("ascii")},
-            extensions={
-                "sni_hostname": parsed.raw_host.decode("ascii"),
-                "timeout": dict.fromkeys(_WAITS, FETCH_SECONDS),
-            },
-        )
+        for address in addresses[:-1]:
+            with suppress(httpx.ConnectError):
+                return await self._send(parsed, address)
+        return await self._send(parsed, addresses[-1])
 
-
-_WAITS = ("connect", "read", "write", "pool")
+    async def _send(self, url: httpx.URL, address: str | None = None) -> httpx.Response:
+        """Ask; at an address that was looked up already if one is given. Name and certificate stay the URL's."""
+        request = self._client.build_request("GET", url)
+        if address is not None:
+            request.url = url.copy_with(host=address)
+            request.extensions["sni_hostname"] = url.raw_host.decode("ascii")
+        return await self._client.send(request, stream=True)
 
 
 def _is_public(address: str) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -314,6 +316,21 @@ def test_tokens_count_on_the_clients_windows(site: Site, admin: httpx.Client) ->
     assert all("ratelimit" in answer.headers for answer in answers)
     left = [int(re.findall(r'"day";r=(\d+)', answer.headers["ratelimit"])[0]) for answer in answers]
     assert left == [left[0], left[0] - 1, left[0] - 2]
+
+
+def test_a_store_that_cannot_say_whether_it_was_used_gives_no_token(site: Site, client_id: str) -> None:
+    """Another process holds the database's write lock; nothing is taken on trust, and nothing hangs."""
+    engine = site.app.state.services.engine
+    fields = form(client_id)
+    with closing(sqlite3.connect(engine.url.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        refused = ask(site, fields)
+        assert_problem(refused, 503, "store-unavailable")
+        assert time.monotonic() - began < 10
+        assert refused.headers["retry-after"]
+        other.execute("ROLLBACK")
+    assert ask(site, fields).status_code == 200  # it was not used up
 
 
 def test_what_is_on_record_of_a_token(site: Site, admin: httpx.Client) -> None:

@@ -80,6 +80,7 @@ class JwksServer:
         self.status = 200
         self.headers: dict[str, str] = {}
         self.asked = 0
+        self.host = ""
         self.delay = 0.0
         self.url = ""
 
@@ -96,6 +97,7 @@ def serving(*keys: SigningKey, tls: ssl.SSLContext | None = None) -> Iterator[Jw
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.asked += 1
+            state.host = self.headers["Host"]
             time.sleep(state.delay)
             self.send_response(state.status)
             for name, value in state.headers.items():

@@ -70,6 +70,7 @@ async def test_a_set_whose_host_the_operator_lists_is_fetched(server: JwksServer
     fetched = await fetcher.fetch(server.url, guarded=True)
     assert json.loads(fetched.content)["keys"][0]["kid"] == "one"
     assert fetched.fresh_seconds is None
+    assert f"https://{server.host}/jwks.json" == server.url
 
 
 async def test_a_private_address_is_not_called(server: JwksServer, authority: Authority) -> None:
