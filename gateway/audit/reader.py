@@ -131,12 +131,14 @@ class AuditReader:
             # Statements before the log's end: records are committed first, so none of these can be ahead of it.
             elsewhere = await asyncio.to_thread(_lines, checkpoint_path(self._engine.url, self._settings))
             unreadable: list[int] = []
+            known = select(func.max(audit_checkpoints.c.size)).where(audit_checkpoints.c.size <= after)
+            # Checkpoints before the last one up to ``after`` were judged with the part before.
+            judged = ((await connection.execute(known)).scalar_one() or 1) - 1
             make = partial(
                 Verification,
                 self._keys,
                 TrustedKeys.of(self._settings),
-                # Those up to ``after`` were judged with the part before.
-                stored=[Checkpoint(*row) async for row in _rows(connection, audit_checkpoints, unreadable, after)],
+                stored=[Checkpoint(*row) async for row in _rows(connection, audit_checkpoints, unreadable, judged)],
                 truncations=[Truncation(*row) async for row in _rows(connection, audit_truncations, unreadable)],
                 elsewhere=None if after else elsewhere,
                 checkpoint_every=self._settings.checkpoint_every,

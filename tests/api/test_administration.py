@@ -55,7 +55,7 @@ def test_an_issuer_gives_only_what_it_holds_or_what_is_grantable(site, caller):
         assert issue(issuer).status_code == 201
         refused = issue(issuer, roles=["admin"])
         assert_problem(refused, 403)
-        assert refused.json()["scope"] == "audit:read"
+        assert refused.json()["scope"] == "audit:all"
 
 
 def test_an_issuer_cannot_take_a_stronger_key_by_rotating_it(site, caller):
@@ -156,7 +156,7 @@ def test_filters_that_do_not_fit(caller, query):
 def test_the_log_is_whole(caller):
     report = caller.get("/v1/admin/audit/verify").json()
     assert report["good"], report
-    assert set(report["verdicts"]) == {"integrity", "order", "tail", "checkpoints"}
+    assert set(report["verdicts"]) == {"integrity", "order", "completeness", "checkpoints"}
     assert report["records"] > 0
 
 
