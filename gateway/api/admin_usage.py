@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
-from starlette.responses import StreamingResponse
 
 from gateway.admission.usage_report import csv_text
 from gateway.admission.usage_store import Asked
@@ -15,6 +14,7 @@ from gateway.api.describe import ALWAYS, problems
 from gateway.api.exchange import header
 from gateway.api.parts import Admitted, Joined
 from gateway.api.query import once
+from gateway.api.streamed import StreamedText
 from gateway.api.usage_answer import Period, UsageEntry, entry
 from gateway.errors import InvalidParameter
 
@@ -90,9 +90,9 @@ async def usage(
             pages, []
         )  # a database that is away is a 503: not an answer that breaks off
         headers = {"Content-Disposition": f'attachment; filename="usage-{asked.first}-{asked.last}.csv"'}
-        return StreamingResponse(
-            _lines(first, pages), media_type=f"{CSV}; charset=utf-8; header=present", headers=headers
-        )
+        media_type = f"{CSV}; charset=utf-8; header=present"
+        seconds = joined.gate.answer_seconds
+        return StreamedText(_lines(first, pages), seconds=seconds, media_type=media_type, headers=headers)
     rows = await joined.usage.find(asked, after, query.limit + 1)
     more, rows = len(rows) > query.limit, rows[: query.limit]
     cursor = f"{rows[-1].day}.{rows[-1].key_id}" if more else None
