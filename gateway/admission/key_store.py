@@ -18,7 +18,7 @@ from gateway.admission.sql import reading, writing
 from gateway.errors import InvalidParameter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -70,6 +70,12 @@ class KeyStore:
         """The key with this ID, whatever its state; None if there is none."""
         async with reading(self._engine) as connection:
             return await key_rows.read(connection, key_id)
+
+    async def find_all(self, key_ids: Iterable[str]) -> dict[str, KeyRecord]:
+        """Those of these keys that there are, by their IDs, in one look."""
+        async with reading(self._engine) as connection:
+            rows = await connection.execute(key_rows.joined().where(api_keys.c.key_id.in_(list(key_ids))))
+            return {record.key_id: record for record in key_rows.records(rows)}
 
     async def existing(self, key_id: str, *, tenant: str | None = None) -> KeyRecord:
         """The same. Raises NotFound if there is none, or it is of another tenant than the named one."""

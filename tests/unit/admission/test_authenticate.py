@@ -168,6 +168,40 @@ async def test_many_requests_at_once_share_one_look(
     assert len(looks) == 1
 
 
+async def test_keys_in_use_at_the_same_time_share_their_looks(
+    store: KeyStore, authenticator: Authenticator, looks: list[str], clocks: Clocks
+) -> None:
+    keys = [(await store.issue(new_key()))[1].text for _ in range(40)]
+    for number, text in enumerate(keys):  # as they come: at different times
+        clocks.elapsed = number / 100
+        await authenticator.authenticate(bearer(text), ADDRESS)
+    looks.clear()
+    for step in range(200):  # two seconds
+        clocks.elapsed = 0.4 + step / 100
+        for text in keys[step % 4 :: 4]:
+            await authenticator.authenticate(bearer(text), ADDRESS)
+    assert len(looks) <= 2 * 2 * 3  # each by itself: 160
+    await store.revoke(f"key_{keys[7][4:16]}")
+    clocks.elapsed += 0.5
+    for text in keys:
+        if text is not keys[7]:
+            await authenticator.authenticate(bearer(text), ADDRESS)
+    assert (await refusal(authenticator, bearer(keys[7]))).reason == "revoked"
+
+
+async def test_a_key_that_was_changed_is_looked_at_anew_when_that_is_told(
+    store: KeyStore, authenticator: Authenticator, scheme: ApiKeys
+) -> None:
+    record, issued = await store.issue(new_key())
+    _, other = await store.issue(new_key())
+    for text in (issued.text, other.text):
+        await authenticator.authenticate(bearer(text), ADDRESS)
+    await store.revoke(record.key_id)
+    await authenticator.authenticate(bearer(issued.text), ADDRESS)  # half a second has not passed
+    scheme.forget(record.key_id)
+    assert (await refusal(authenticator, bearer(issued.text))).reason == "revoked"
+
+
 async def test_a_caller_who_goes_away_does_not_take_the_look_with_him(
     store: KeyStore, authenticator: Authenticator
 ) -> None:
