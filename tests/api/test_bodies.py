@@ -169,3 +169,22 @@ def test_a_model_that_is_not_served(caller, png):
     response = caller.post("/v1/predict", params={"model": CANARY}, content=png, headers={"Content-Type": "image/png"})
     assert_problem(response, 404, "unknown-model")
     assert CANARY not in response.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 60_000,
+        b'{"owner":' * 6000,
+        b"\xff\xfe{",
+        b'{"owner": NaN}',
+        b'{"owner": 1e999}',
+        b"1" * 60_000,
+        b'"\\ud800"',
+    ],
+    ids=["brackets", "objects", "no UTF-8", "NaN", "infinite", "digits", "half a character"],
+)
+def test_hostile_json(caller, body):
+    response = caller.post("/v1/admin/keys", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code in {400, 422}, response.text
+    assert_problem(response, response.status_code)

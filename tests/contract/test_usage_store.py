@@ -160,6 +160,36 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 """
 
 
+KILLED = (
+    WORKER.partition("async def main")[0]
+    + """
+import os
+
+async def main(url):
+    engine = create_engine(DatabaseSettings(url=SecretStr(url)))
+    counter = UsageCounter(UsageStore(engine), seconds=0.05, keep_days=36500)
+    counter.start()
+    for _ in range(100):
+        counter.note("key_1", "a", status=200, problem="", frames=1, bytes_in=1, seconds=0.001)
+    while counter._tallies or counter._batch:
+        await asyncio.sleep(0.01)
+    counter._seconds = 60
+    for _ in range(7):
+        counter.note("key_1", "a", status=200, problem="", frames=1, bytes_in=1, seconds=0.001)
+    os._exit(9)
+
+asyncio.run(main(sys.argv[1]))
+"""
+)
+
+
+async def test_a_killed_process_loses_what_it_had_not_written_and_no_more(url: str, store: UsageStore) -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, url)
+    assert await process.wait() == 9
+    [row] = await store.find(ALL, None, 10)
+    assert 100 <= row.requests < 107
+
+
 async def test_counts_of_several_processes_are_exact(url: str, store: UsageStore) -> None:
     command = [sys.executable, "-c", WORKER, url, "3000"]
     processes = [await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE) for _ in range(2)]

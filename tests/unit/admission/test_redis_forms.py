@@ -9,10 +9,11 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.admission.changes import CHANNEL
+from gateway.admission.idempotency import Idempotency, Room
 from gateway.admission.limiter import Limiter
 from gateway.admission.plans import Plan, Plans
 from gateway.admission.redis_url import connect
-from gateway.errors import LimiterUnavailable
+from gateway.errors import LimiterUnavailable, Overloaded
 from gateway.settings import RedisSettings
 from tests.support.announcers import channel, listening, until
 from tests.support.limiters import DAY, MINUTE, admitted, caller
@@ -59,6 +60,24 @@ async def test_on_a_cluster_every_caller_has_its_whole_limit_and_no_more(cluster
     finally:
         for one in limiters:
             await one.close()
+
+
+async def test_kept_answers_have_one_bound_over_all_nodes_of_a_cluster(cluster: Cluster) -> None:
+    settings = RedisSettings(url=SecretStr(cluster.url), timeout_seconds=2.0)
+    room = Room(total=2**20, tenant=2**20, largest=4096)
+    idempotency = Idempotency(settings, secret=b"s" * 32, running_seconds=30, keep_seconds=600, room=room)
+    try:
+        kept = 0
+        with pytest.raises(Overloaded):  # noqa: PT012 - the loop is what fills it
+            while True:
+                claim = await idempotency.claim(f"tenant-{kept}", "k", "f", "r")
+                await idempotency.keep(claim, b"x" * 3000, "r")
+                kept += 1
+        assert kept * 3000 < room.total
+        found = await idempotency.claim("tenant-0", "k", "f", "r")
+        assert found.answer == b"x" * 3000
+    finally:
+        await idempotency.close()
 
 
 async def test_more_calls_at_once_than_connections_wait_for_their_turn(cluster: Cluster) -> None:
