@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from tests.support.issuer import AUDIENCE, ISSUER, SigningKey, b64, claims
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+GATEWAY = Path(__file__).resolve().parents[2] / "gateway"
 KEY = SigningKey("one")
 CURVE = SigningKey("two", "ES256")
 ALGORITHMS = ("RS256", "ES256", "ES384")
@@ -50,14 +52,20 @@ def test_an_audience_among_several_is_taken() -> None:
     assert taken(KEY.sign(claims(aud=["other", AUDIENCE]))).subject == "pacs-7"
 
 
-@pytest.mark.parametrize("form", ["der", "pem"])
+SECRETS = {
+    "der": KEY.private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+    "pem": KEY.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+    "jwk": json.dumps(KEY.jwk).encode(),
+    "empty": b"",
+    "one byte": b"x",
+}
+
+
+@pytest.mark.parametrize("form", SECRETS)
 def test_a_public_key_used_as_a_shared_secret_signs_nothing(form: str) -> None:
-    """CVE-2024-33663: HS256 under the bytes of the RSA public key."""
-    secret = KEY.private.public_key().public_bytes(
-        Encoding.DER if form == "der" else Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
-    )
+    """CVE-2024-33663: HS256 under the bytes of the RSA public key; and under what is no secret at all."""
     text = f"{b64(header(alg='HS256'))}.{b64(body())}"
-    token = f"{text}.{b64(hmac.digest(secret, text.encode(), hashlib.sha256))}"
+    token = f"{text}.{b64(hmac.digest(SECRETS[form], text.encode(), hashlib.sha256))}"
     with pytest.raises(TokenRefused, match="header"):
         taken(token)
 
@@ -72,6 +80,8 @@ REFUSED: dict[str, tuple[Callable[[], str], str]] = {
     "the name of another key": (lambda: KEY.sign(claims(), kid="two"), "key"),
     "no algorithm": (lambda: f"{b64(header(alg='none'))}.{b64(body())}.x", "header"),
     "no algorithm and no signature": (lambda: f"{b64(header(alg='none'))}.{b64(body())}.", "malformed"),
+    "an algorithm that is not taken": (lambda: KEY.sign_raw(header(alg="PS256"), body()), "header"),
+    "an object as algorithm": (lambda: KEY.sign_raw(header(alg={"RS256": 1}), body()), "header"),
     "a list of algorithms": (lambda: KEY.sign_raw(header(alg=["RS256"]), body()), "header"),
     "no key named": (lambda: KEY.sign_raw(header(kid=None), body()), "header"),
     "a crit header": (lambda: KEY.sign_raw(header(crit=["exp"]), body()), "header"),
@@ -116,6 +126,8 @@ REFUSED: dict[str, tuple[Callable[[], str], str]] = {
     "a signature that is cut": (lambda: KEY.sign(claims())[:-8], "signature"),
     "changed claims": (_swapped, "signature"),
     "a nest of brackets": (lambda: f"{b64(b'[' * 700)}.{b64(b'[' * 5000)}.x", "malformed"),
+    "a nest of brackets too deep for any reader": (lambda: f"{b64(b'[' * 100_000)}.{b64(body())}.x", "malformed"),
+    "a nest of brackets in good claims": (lambda: KEY.sign_raw(header(), b'{"a":' * 900 + b"1" + b"}" * 900), "issuer"),
     "too long": (lambda: KEY.sign(claims(note="x" * 8192)), "malformed"),
     "a header that is too long": (lambda: KEY.sign_raw(header(kid="x" * 900), body()), "header"),
     "padding": (lambda: KEY.sign(claims()) + "=", "malformed"),
@@ -159,6 +171,7 @@ def test_no_signed_content_does_more_than_be_refused(head: bytes, payload: bytes
     ("member", "reason"),
     [
         (SigningKey("weak", bits=1024).jwk, "fewer than 2048"),
+        (KEY.jwk | {"n": b64((1 << 8999 | 1).to_bytes(1125, "big"))}, "more than 8192"),
         (KEY.jwk | {"d": "AQAB"}, "private"),
         ({"kty": "oct", "k": "c2VjcmV0", "kid": "one", "alg": "HS256"}, "private or symmetric"),
         ({"kty": "oct", "kid": "one", "alg": "HS256"}, "algorithm"),
@@ -178,6 +191,15 @@ def test_no_signed_content_does_more_than_be_refused(head: bytes, payload: bytes
 def test_a_key_that_is_not_used(member: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         public_key(member, ALGORITHMS)
+
+
+def test_one_module_alone_speaks_to_the_library_and_never_to_its_encryption() -> None:
+    """CVE-2024-33664 is in ``jose.jwe``; the pure Python back ends are neither quick nor constant in time."""
+    importing = {path.name for path in GATEWAY.rglob("*.py") if "jose import" in path.read_text("utf-8")}
+    assert importing == {"tokens.py"}
+    assert "from jose import jwk, jws\n" in (GATEWAY / "admission" / "tokens.py").read_text("utf-8")
+    for key in (PUBLIC, public_key(CURVE.jwk, ALGORITHMS)):
+        assert type(key.key).__module__ == "jose.backends.cryptography_backend"
 
 
 def test_a_key_without_an_algorithm_gets_the_one_that_fits_it() -> None:
