@@ -65,7 +65,7 @@ from gateway.audit.exporting import Exporting
 from gateway.audit.reader import AuditReader
 from gateway.audit.recorder import Recorder
 from gateway.catalog import ModelCatalog
-from gateway.console import assets, audit, issuing, key_requests, keys, overview, sign_in, switches
+from gateway.console import assets, audit, audit_export, issuing, key_requests, keys, overview, sign_in, switches
 from gateway.console.forms import MAX_BYTES as FORM_BYTES
 from gateway.console.middleware import ConsoleMiddleware, is_console
 from gateway.console.pages import Pages
@@ -89,7 +89,7 @@ if TYPE_CHECKING:
 DESCRIPTION = "A hardened gateway between hospitals and their image models: admit, de-identify, infer, prove."
 PREDICT, DEIDENTIFY, TOKEN = "POST /v1/predict", "POST /v1/deidentify", "POST /oauth/token"
 JSON_BODY_BYTES = 64 * 2**10
-CONSOLE = (sign_in, overview, issuing, keys, key_requests, audit, switches, assets)
+CONSOLE = (sign_in, overview, issuing, keys, key_requests, audit, audit_export, switches, assets)
 ROUTES = (
     predict,
     deidentify,

@@ -13,8 +13,9 @@ from gateway.api.parts import Admitted, CurrentExchange, Joined
 from gateway.api.query import once
 from gateway.audit.events import EVENT_TYPES
 from gateway.console.forms import fitting, read_form
+from gateway.console.lines import line
 from gateway.console.pages import HOME, from_script, page, session_of
-from gateway.console.telling import line, story
+from gateway.console.telling import story
 from gateway.errors import CallerError, InvalidParameter, NotFound
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ PAGE = 50
 """Records a page."""
 STORY = 200
 """Records of one request that are told at most."""
-FILTERS = ("since", "until", "type", "actor", "outcome", "request_id", "patient", "model")
+FILTERS = ("since", "until", "type", "actor", "outcome", "request_id", "patient", "model", "tenant")
+FORMATS = {"ndjson": "NDJSON with its proof", "csv": "CSV", "fhir": "FHIR", "dicom": "DICOM"}
 
 router = APIRouter(include_in_schema=False, prefix=PATH)
 RequestId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{8,64}$")]
@@ -42,7 +44,8 @@ async def audit(request: Request, joined: Joined, admission: Admitted, exchange:
     given = {name: request.query_params.get(name, "").strip() for name in (*FILTERS, "cursor")}
     error, found, status = None, None, 200
     try:
-        found = await admin_audit.list_records(request, _query(given), joined, admission, exchange)
+        query = fitting(admin_audit.AuditQuery, **sought(given), limit=PAGE)
+        found = await admin_audit.list_records(request, query, joined, admission, exchange)
     except CallerError as refusal:
         error, status, exchange.problem = refusal, refusal.status, refusal.slug
     return page(
@@ -54,15 +57,18 @@ async def audit(request: Request, joined: Joined, admission: Admitted, exchange:
         given=given,
         filters={name: value for name, value in given.items() if value and name != "cursor"},
         types=sorted(EVENT_TYPES),
+        formats=FORMATS,
+        all_tenants=admin_audit.EVERY_TENANT,
         error=error,
     )
 
 
 @router.post("/verify")
 async def verify(request: Request, joined: Joined, admission: Admitted, exchange: CurrentExchange) -> Response:
-    """Verify the whole log now."""
-    await read_form(request, session_of(request))
-    report = await admin_audit.verify(joined, admission, exchange)
+    """Verify the log now; where it is too long for one request, as far as this one goes, and then from there on."""
+    form = await read_form(request, session_of(request))
+    after = form.text("after")
+    report = await admin_audit.verify(joined, admission, exchange, int(after) if after.isdecimal() else 0)
     template = "_verdicts.html" if from_script(request.scope) else "verified.html"
     return page(request, template, report=report, at=datetime.now(UTC))
 
@@ -72,7 +78,7 @@ async def request_story(
     request_id: RequestId, request: Request, joined: Joined, admission: Admitted, exchange: CurrentExchange
 ) -> Response:
     """All records of one request, as its story."""
-    query = fitting(admin_audit.AuditQuery, request_id=request_id, limit=STORY)
+    query = fitting(admin_audit.AuditQuery, request_id=request_id, tenant=_widest(admission), limit=STORY)
     found = await admin_audit.list_records(request, query, joined, admission, exchange)
     if not found.records:
         raise NotFound("There is no record of this request")
@@ -93,7 +99,7 @@ async def record(
     number: Number, request: Request, joined: Joined, admission: Admitted, exchange: CurrentExchange
 ) -> Response:
     """One record, as it is."""
-    query = fitting(admin_audit.AuditQuery, cursor=number + 1, limit=1)
+    query = fitting(admin_audit.AuditQuery, cursor=number + 1, tenant=_widest(admission), limit=1)
     found = await admin_audit.list_records(request, query, joined, admission, exchange)
     if not found.records or _number(found.records[0]) != number:
         raise NotFound("There is no such record")
@@ -101,26 +107,29 @@ async def record(
     return page(request, "record.html", record=said, text=line(said), facts=_flat(said))
 
 
-def _query(given: Mapping[str, str]) -> admin_audit.AuditQuery:
-    """The API's own query of what was filled in.
+def sought(given: Mapping[str, str]) -> dict[str, object]:
+    """The API's parameters of what was filled in: a browser's time has no zone, and is read as UTC, as the page says.
 
     Raises:
-        InvalidParameter: Something does not fit.
+        InvalidParameter: A time that is none.
     """
     wanted: dict[str, object] = {name: value for name, value in given.items() if value}
-    for name in ("since", "until"):
-        if name in wanted:
-            wanted[name] = _moment(str(wanted[name]), name)
-    return fitting(admin_audit.AuditQuery, **wanted, limit=PAGE)
+    for name in {"since", "until"} & set(wanted):
+        wanted[name] = _moment(str(wanted[name]), name)
+    return wanted
 
 
-def _moment(text: str, name: str) -> datetime:
-    """A browser's ``datetime-local`` has no zone: it is read as UTC, and the page says so."""
+def _widest(admission: Admission) -> str | None:
+    """Whose records a link of the list may lead to: everyone's for those who may, and else the caller's tenant's."""
+    return admin_audit.EVERY_TENANT if admin_audit.ALL in admission.principal.scopes else None
+
+
+def _moment(text: str, name: str) -> str:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidParameter("A time is written as 2026-01-31T08:00", parameter=name) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
 async def _owner(joined: Parts, admission: Admission, records: list[dict[str, Any]]) -> str:

@@ -104,12 +104,12 @@ def fitting(model: type[Model], **values: object) -> Model:
         raise invalid(error.errors()) from None
 
 
-def expiry(days: str) -> datetime | None:
-    """When something ends that lives so many days; None is never.
+def expiry(days: str) -> str | None:
+    """When something ends that lives so many days, as the API takes a time (RFC 3339); None is never.
 
     Raises:
         InvalidParameter: That is no number of days.
     """
     if not days.isdecimal() or len(days) > 4:
         raise InvalidParameter("Choose when it expires", parameter="days")
-    return datetime.now(UTC) + timedelta(days=int(days)) if int(days) else None
+    return (datetime.now(UTC) + timedelta(days=int(days))).isoformat() if int(days) else None

@@ -96,8 +96,9 @@ async def rotate(
 ) -> Response:
     """Give a key a new secret, and show it."""
     form = await read_form(request, session_of(request))
+    overlap = form.text("overlap")
     try:
-        rotation = fitting(Rotation, overlap_seconds=form.text("overlap"))
+        rotation = fitting(Rotation, overlap_seconds=int(overlap) if overlap.isdecimal() and len(overlap) < 8 else -1)
         issued = await admin_keys.rotate_key(key_id, joined, admission, exchange, rotation)
     except CallerError as error:
         exchange.problem = error.slug

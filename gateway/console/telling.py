@@ -1,24 +1,16 @@
-"""What a record of the audit log says, in words: one line for the list, and a request's whole story.
-
-Everything told is in the records. A type that has no sentence here is told by the first line of its class.
-"""
+"""A request's whole story, told from its records in the audit log. What is not in them is not told."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gateway.audit.events import EVENT_TYPES
-from gateway.console.words import number, plural, short, title
+from gateway.console.lines import came_from, line
+from gateway.console.words import number, plural, title
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
-KINDS = {
-    "unauthenticated": "no good credential",
-    "forbidden": "not allowed",
-    "quota": "over the limit",
-}
 STEPS = {
     "admit": "Admission",
     "ingest": "Reading the file",
@@ -62,15 +54,6 @@ class Chapter:
     bars: tuple[tuple[str, int], ...] = ()
 
 
-def line(record: Mapping[str, Any]) -> str:
-    """One record in one line."""
-    tell = _LINES.get(record.get("type", ""))
-    if tell is not None:
-        return tell(record)
-    kind = EVENT_TYPES.get(record.get("type", ""))
-    return (kind.__doc__ or "").strip().splitlines()[0].rstrip(".") if kind else title(str(record.get("type", "")))
-
-
 def story(records: Iterable[Mapping[str, Any]]) -> tuple[Chapter, ...]:
     """The records of one request, the oldest first, as chapters."""
     chapters: list[Chapter] = []
@@ -93,7 +76,7 @@ def _admitted(record: Mapping[str, Any]) -> Chapter:
     return Chapter(
         "Admitted",
         f"The key {record['actor']} of the tenant {record['tenant']} was let in for {record['route']}"
-        f"{_from(record)}. This was on record before anything else was done.",
+        f"{came_from(record)}. This was on record before anything else was done.",
         "good",
         record["time"],
     )
@@ -169,57 +152,3 @@ def _answered(record: Mapping[str, Any]) -> Chapter:
 
 def _facts(record: Mapping[str, Any], wanted: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple((label, str(record[name])) for label, name in wanted if record.get(name))
-
-
-def _from(record: Mapping[str, Any]) -> str:
-    return f" from {record['address']}" if record.get("address") else ""
-
-
-def _line_finished(record: Mapping[str, Any]) -> str:
-    if record["route"].startswith("GET /console") and record.get("outcome") == "success":
-        return f"Looked at {record['route'].removeprefix('GET ')}"
-    said = f": {record['prediction']}" if record.get("prediction") else ""
-    problem = f" ({record['problem']})" if record.get("problem") else ""
-    return f"{record['route']} answered {record['status']}{problem}{said}"
-
-
-def _line_denied(record: Mapping[str, Any]) -> str:
-    what = KINDS.get(record["kind"], record["kind"])
-    where = f" at {record['route']}" if record.get("route") else ""
-    return f"{plural(int(record['count']), 'request')} refused{where}{_from(record)}: {what} ({record['reason']})"
-
-
-def _line_switch(record: Mapping[str, Any]) -> str:
-    what = "Everything" if record["kind"] == "all" else f"{title(record['kind'])} {record['name']}"
-    return f"{what} switched {'off' if record['off'] else 'on'}" + (f": {record['reason']}" if record["reason"] else "")
-
-
-def _line_issued(record: Mapping[str, Any]) -> str:
-    return f"Issued {record['key']} on the plan {record['plan']} with {', '.join(record['scopes'])}"
-
-
-def _line_read(record: Mapping[str, Any]) -> str:
-    filters = f" by {', '.join(record['filters'])}" if record.get("filters") else ""
-    return {"list": "Read the audit log", "export": "Exported the audit log", "verify": "Verified the audit log"}.get(
-        record["action"], f"Audit log: {record['action']}"
-    ) + filters
-
-
-_LINES: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "request.started": lambda record: f"Admitted {record['route']}{_from(record)}",
-    "request.finished": _line_finished,
-    "access.denied": _line_denied,
-    "key.issued": _line_issued,
-    "key.rotated": lambda record: (
-        f"Gave {record['key']} a new secret; the old one "
-        + (f"works for {plural(record['overlap_seconds'], 'second')} more" if record["overlap_seconds"] else "ended")
-    ),
-    "key.revoked": lambda record: f"Revoked {record['key']}",
-    "switch.changed": _line_switch,
-    "gateway.started": lambda record: f"Gateway {record['version']} started, process {record['process']}",
-    "gateway.stopped": lambda record: f"Gateway {record['version']} stopped, process {record['process']}",
-    "audit.read": _line_read,
-    "token.revoked": lambda record: f"Revoked the token {short(record['token'])} of {record['issuer']}",
-    "session.started": lambda record: f"Signed in to the console{_from(record)}",
-    "session.ended": lambda record: f"Signed out of the console ({record['reason']})",
-}

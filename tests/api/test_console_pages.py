@@ -195,3 +195,47 @@ def test_an_auditor_reads_and_changes_nothing(site):
     assert visitor.post(f"/console/keys/{key_id}/revoke").status_code == 403
     assert visitor.get("/console/audit").status_code == 200
     visitor.client.close()
+
+
+def test_records_are_taken_away_with_their_proof(site, admin, tmp_path):
+    admin.get("/console/keys")
+    page = admin.get(f"/console/audit?actor={admin.key_id}")
+    links = {html.unescape(each) for each in re.findall(r'href="(/console/audit/export\?[^"]+)"', page.text)}
+    assert len(links) == 4
+    for link in links:
+        assert f"actor={admin.key_id}" in link
+        answer = admin.get(link)
+        assert answer.status_code == 200
+        assert answer.headers["content-disposition"].startswith('attachment; filename="audit.')
+    [ndjson] = [link for link in links if "ndjson" in link]
+    answer = admin.get(ndjson)
+    assert admin.key_id in answer.text
+    proof = re.fullmatch(r'<(/console/\S+)>; rel="describedby"', answer.headers["link"])
+    assert proof
+    assert admin.get(proof[1]).status_code == 200
+    assert "Took away" in admin.get("/console/audit?type=audit.exported").text
+
+
+def test_a_patient_is_sought_by_an_id_that_is_kept_nowhere(site, admin):
+    entered = "ZqxjKw-4711"
+    answer = admin.post("/console/audit/patient", patient_id=entered)
+    assert answer.status_code == 303
+    pseudonym = re.fullmatch(r"/console/audit\?patient=([A-Z2-7]+)", answer.headers["location"])
+    assert pseudonym
+    assert f'value="{pseudonym[1]}"' in admin.get(answer.headers["location"]).text
+    told = admin.get("/console/audit?type=audit.patient").text
+    assert pseudonym[1] in told
+    assert entered not in told
+    assert entered not in site.log.getvalue()
+
+
+def test_what_concerns_no_tenant_is_shown_to_those_who_may_see_all(site, admin):
+    assert "No record fits" in admin.get("/console/audit?type=gateway.started").text
+    page = admin.get("/console/audit?type=gateway.started&tenant=*")
+    [number] = set(re.findall(r"/console/audit/record/(\d+)", page.text))
+    assert admin.get(f"/console/audit/record/{number}").status_code == 200
+    auditor = Visitor(site)
+    auditor.sign_in(new_key(site, "auditor")[1])
+    assert auditor.get("/console/audit?tenant=*").status_code == 403
+    assert auditor.get(f"/console/audit/record/{number}").status_code == 404
+    auditor.client.close()

@@ -76,7 +76,7 @@ def test_one_is_sent_to_a_page_of_the_console_and_nowhere_else(wanted, goes):
 
 def test_an_expiry_is_a_number_of_days():
     assert expiry("0") is None
-    left = expiry("30") - datetime.now(UTC)
+    left = datetime.fromisoformat(expiry("30")) - datetime.now(UTC)
     assert timedelta(days=29, hours=23) < left <= timedelta(days=30)
     for bad in ("", "-1", "1.5", "99999", "soon", "\u0663\u0660x"):
         with pytest.raises(InvalidParameter):
