@@ -62,6 +62,7 @@ from gateway.api.parts import Parts
 from gateway.api.recording import RecordingMiddleware
 from gateway.audit.denials import DenialCounter
 from gateway.audit.exporting import Exporting
+from gateway.audit.failure_modes import FailureModes
 from gateway.audit.reader import AuditReader
 from gateway.audit.recorder import Recorder
 from gateway.catalog import ModelCatalog
@@ -259,13 +260,19 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
     kill_switches = Switches(engine, cache_seconds=cache_seconds, changes=changes)
     usage_store = UsageStore(engine)
     recorder = Recorder(engine, settings.audit)
+    failures, failure = FailureModes(recorder), settings.admission.limiter_failure
     return Services(
         settings=settings,
         engine=engine,
         recorder=recorder,
         denials=DenialCounter(recorder),
+        failures=failures,
         limiter=Limiter(
-            settings.redis, plans, failure=settings.admission.limiter_failure, workers=settings.http.workers
+            settings.redis,
+            plans,
+            failure=failure,
+            workers=settings.http.workers,
+            notify=lambda away: failures.change("limiter", failure if away else "normal"),
         ),
         changes=changes,
         key_store=key_store,

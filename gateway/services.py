@@ -25,6 +25,8 @@ from PIL import Image
 from gateway import __version__
 from gateway.api.parts import Readiness
 from gateway.audit.events import SYSTEM, GatewayStarted, GatewayStopped
+from gateway.audit.policy_loads import record_policies
+from gateway.audit.reader import AuditReader
 from gateway.ingest.frames import FrameSelection
 from gateway.ingest.upload import MediaType, Upload
 from gateway.isolation import guard_own_files
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from gateway.admission.usage import UsageCounter
     from gateway.admission.usage_store import UsageStore
     from gateway.audit.denials import DenialCounter
+    from gateway.audit.failure_modes import FailureModes
     from gateway.audit.recorder import Recorder
     from gateway.catalog import ModelCatalog
     from gateway.deid_policies import DeidPolicies
@@ -71,6 +74,7 @@ class Services:
     engine: AsyncEngine
     recorder: Recorder
     denials: DenialCounter
+    failures: FailureModes
     limiter: Limiter
     changes: Changes
     key_store: KeyStore
@@ -102,7 +106,7 @@ class Services:
             self.usage.start()
             checked = await asyncio.to_thread(self.catalog.verify_weights)
             await self._warm()
-            await self.recorder.record(await asyncio.to_thread(self._started))
+            await self._say_what_it_works_by()
         except BaseException as error:
             # A ValueError is ours and says what to mend; a library's message may hold a URL with its password.
             log.exception("service.start-failed", reason=str(error) if type(error) is ValueError else "")
@@ -119,6 +123,7 @@ class Services:
             "usage": self.usage.close,
             "inference": self.inference.close,
             "limiter": self.limiter.close,
+            "failure-modes": self.failures.close,
             "idempotency": self.idempotency.close,
             "changes": self.changes.close,
             "sessions": self.sessions.close,
@@ -159,17 +164,25 @@ class Services:
             models={model.name: _state(good) for model, good in zip(models, loaded, strict=True)},
         )
 
-    def _started(self) -> GatewayStarted:
-        """Says by which policies and models this process works: each record of it can be held against them."""
+    async def _say_what_it_works_by(self) -> None:
+        """Put on record by which policies and models this process works: each record can be held against them."""
+        policies = await asyncio.to_thread(self._policies)
+        await record_policies(AuditReader(self.engine, self.settings.audit), self.recorder, policies)
+        digests = policies | {f"model {model.name}": model.digest for model in self.catalog}
+        started = GatewayStarted("", SYSTEM, "", version=__version__, process=os.getpid(), digests=digests)
+        await self.recorder.record(started)
+
+    def _policies(self) -> dict[str, str]:
+        """Name to SHA-256."""
         files = {
             "access": self.settings.admission.access_policy,
             "plans": self.settings.admission.plans_policy,
             "models": self.settings.models.policy,
         }
+        if self.settings.audit.retention_policy.exists():  # it is read by a command alone
+            files["retention"] = self.settings.audit.retention_policy
         digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
-        digests |= {f"deid {name}": digest for name, digest in self.deid_policies.digests.items()}
-        digests |= {f"model {model.name}": model.digest for model in self.catalog}
-        return GatewayStarted("", SYSTEM, "", version=__version__, process=os.getpid(), digests=digests)
+        return digests | {f"deid {name}": digest for name, digest in self.deid_policies.digests.items()}
 
     async def _record_stop(self) -> None:
         if self.running:

@@ -22,7 +22,7 @@ from gateway.admission.shared_windows import RedisAwayError, SharedWindows
 from gateway.errors import LimiterUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from gateway.admission.plans import Plan, Plans
     from gateway.admission.principal import Principal
@@ -44,11 +44,19 @@ class Limiter:
         plans: Of ``policies/plans.yaml``.
         failure: What to do while Redis is away.
         workers: Gateway processes that share the limits.
+        notify: Told True when Redis is held to be away, and False when it answers again. Must not block.
     """
 
     def __init__(
-        self, settings: RedisSettings, plans: Plans, *, failure: FailurePolicy = "local", workers: int = 1
+        self,
+        settings: RedisSettings,
+        plans: Plans,
+        *,
+        failure: FailurePolicy = "local",
+        workers: int = 1,
+        notify: Callable[[bool], None] = lambda _away: None,
     ) -> None:
+        self._notify = notify
         self._plans = plans
         self._failure = failure
         self._shared = SharedWindows(settings)
@@ -142,6 +150,7 @@ class Limiter:
             self._local.owe(claim, debt)
             if self._breaker.failed():
                 log.warning("limiter.redis-away", failure=self._failure, cause=str(error))
+                self._notify(True)
             return self._alone(claim)
         except BaseException:  # cancelled: whether it was charged is not known, so it stays charged
             self._local.owe(claim, debt)
@@ -150,6 +159,7 @@ class Limiter:
             raise
         if self._breaker.succeeded():
             log.info("limiter.redis-back")
+            self._notify(False)
         if not decision.admitted:
             self._local.refund(claim)
         return decision
@@ -172,9 +182,11 @@ class Limiter:
         try:
             await self._shared.release(key_id, lease)
         except RedisAwayError:
-            self._breaker.failed()
+            if self._breaker.failed():
+                self._notify(True)
         else:
-            self._breaker.succeeded()
+            if self._breaker.succeeded():
+                self._notify(False)
 
     def _in_background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
