@@ -16,14 +16,13 @@ from gateway.admission.administrator import Administrator
 from gateway.admission.client_changes import ClientChanges
 from gateway.admission.client_record import MAX_CLIENT_SCOPES, NewClient
 from gateway.api.describe import ALWAYS, OF_RESOURCES, problems
+from gateway.api.on_record import begin
 from gateway.api.parts import Admitted, CurrentExchange, Joined, Parts
 from gateway.api.query import Moment, once
-from gateway.audit.events import RequestStarted
 from gateway.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from gateway.admission.client_record import ClientRecord
-    from gateway.admission.principal import Admission
 
 router = APIRouter(tags=["administration"], prefix="/v1/admin/clients")
 ClientId = Annotated[str, Path(pattern=r"^client_[0-9A-Za-z]{12}$", description="The client's public ID")]
@@ -114,10 +113,7 @@ async def register_client(
         note=wanted.note,
         created_by=admission.principal.key_id,
     )
-    changes, by = _changes(joined), Administrator.of(admission)
-    changes.check(by, new)
-    await _begin(joined, admission)
-    record = await changes.register(by, new)
+    record = await _changes(joined).register(await begin(joined, admission), new)
     exchange.recorded = True
     return _entry(record)
 
@@ -133,8 +129,8 @@ async def replace_keys(
     client_id: ClientId, wanted: KeysWanted, joined: Joined, admission: Admitted, exchange: CurrentExchange
 ) -> ClientEntry:
     """Those before count no more. Tokens that were given go on to their end: disable the client to end them."""
-    await _begin(joined, admission)
-    record = await _changes(joined).replace_keys(Administrator.of(admission), client_id, wanted.jwks, wanted.jwks_url)
+    by = await begin(joined, admission)
+    record = await _changes(joined).replace_keys(by, client_id, wanted.jwks, wanted.jwks_url)
     exchange.recorded = True
     return _entry(record)
 
@@ -144,8 +140,8 @@ async def disable_client(
     client_id: ClientId, joined: Joined, admission: Admitted, exchange: CurrentExchange
 ) -> ClientEntry:
     """Every gateway process refuses it and its tokens within a second."""
-    await _begin(joined, admission)
-    record = await _changes(joined).disable(Administrator.of(admission), client_id)
+    by = await begin(joined, admission)
+    record = await _changes(joined).disable(by, client_id)
     exchange.recorded = True
     return _entry(record)
 
@@ -155,8 +151,8 @@ async def enable_client(
     client_id: ClientId, joined: Joined, admission: Admitted, exchange: CurrentExchange
 ) -> ClientEntry:
     """It may come in again; so may those of its tokens that have not ended by themselves."""
-    await _begin(joined, admission)
-    record = await _changes(joined).enable(Administrator.of(admission), client_id)
+    by = await begin(joined, admission)
+    record = await _changes(joined).enable(by, client_id)
     exchange.recorded = True
     return _entry(record)
 
@@ -172,19 +168,13 @@ async def remove_client(
     client_id: ClientId, joined: Joined, admission: Admitted, exchange: CurrentExchange
 ) -> Response:
     """For good. Every gateway process refuses it and its tokens within a second."""
-    await _begin(joined, admission)
-    await _changes(joined).remove(Administrator.of(admission), client_id)
+    await _changes(joined).remove(await begin(joined, admission), client_id)
     exchange.recorded = True
     return Response(status_code=204)
 
 
 def _changes(joined: Parts) -> ClientChanges:
     return ClientChanges(joined.clients, joined.access, joined.plans, joined.recorder)
-
-
-async def _begin(joined: Parts, admission: Admission) -> None:
-    who = admission.request_id, admission.principal.key_id, admission.principal.tenant
-    await joined.recorder.record(RequestStarted(*who, route=admission.route, address=admission.address))
 
 
 def _entry(record: ClientRecord) -> ClientEntry:
