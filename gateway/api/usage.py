@@ -52,7 +52,7 @@ async def own_usage(
     principal = admission.principal
     first, last = query.days()
     rows = await joined.usage.find(Asked(first, last, principal.tenant, principal.key_id), None, MOST_DAYS)
-    plan = joined.plans[principal.plan]
+    plan = joined.plans.of(principal.plan, principal.limits)
     windows = [WindowEntry(name=each.name, limit=each.limit, seconds=each.seconds) for each in plan.windows]
     limits = Limits(plan=principal.plan, windows=windows, concurrency=plan.concurrency)
     return OwnUsage(key_id=principal.key_id, limits=limits, usage=[entry(row) for row in rows])

@@ -136,7 +136,9 @@ def _show_keys(console: Console, rows: Sequence[UsageDay], days: Sequence[date],
     table = Table(box=None, pad_edge=False)
     for title in ("KEY ID", *(("OWNER", "TENANT") if wide else ())):
         table.add_column(title, no_wrap=True, overflow="ellipsis" if title == "OWNER" else "fold")
-    for title in ("REQUESTS", "DENIED", "FAILED", "IMAGES", *(("MB IN", "P50 MS", "P99 MS") if wide else ()), "P95 MS"):
+    percents = (50, 95, 99) if wide else (95,)
+    latency = [f"P{percent} MS" for percent in percents]
+    for title in ("REQUESTS", "DENIED", "FAILED", "IMAGES", *(("MB IN",) if wide else ()), *latency):
         table.add_column(title, no_wrap=True, justify="right")
     table.add_column("BY DAY", no_wrap=True)
     for (tenant, key_id), own in sorted(by_key.items(), key=lambda item: -sum(row.requests for row in item[1])):
@@ -144,10 +146,12 @@ def _show_keys(console: Console, rows: Sequence[UsageDay], days: Sequence[date],
         assert total is not None
         who = (key_id, *((_owner(key_id, owners), tenant or "-") if wide else ()))
         counts = (total.requests, total.denied, total.server_errors, total.frames)
-        more = (f"{total.bytes_in / 1e6:,.0f}", _ms(total, 50), _ms(total, 99)) if wide else ()
+        more = (f"{total.bytes_in / 1e6:,.0f}",) if wide else ()
         by_day = {row.day: row.requests for row in own}
         spark = _spark([by_day.get(day, 0) for day in days[-(_SPARK_DAYS if wide else _SPARK_DAYS // 2) :]])
-        table.add_row(*who, *(f"{count:,}" for count in counts), *more, _ms(total, 95), spark)
+        table.add_row(
+            *who, *(f"{count:,}" for count in counts), *more, *(_ms(total, percent) for percent in percents), spark
+        )
     console.print(table)
 
 

@@ -132,6 +132,16 @@ def test_a_caller_sees_its_own_usage_and_limits(site: Site, tenant: str) -> None
         assert {row["key_id"] for row in rows.json()["usage"]} == {own["key_id"]}
 
 
+def test_the_limits_of_a_key_of_its_own_are_told(site: Site, tenant: str) -> None:
+    with site.client(site.key("keys:write", "predict", tenant=tenant)) as issuer:
+        wanted = {"owner": "PACS", "plan": "trial", "scopes": ["predict"], "limits": {"burst": 2}}
+        issued = issuer.post("/v1/admin/keys", json=wanted)
+    assert issued.status_code == 201, issued.text
+    with site.client(issued.json()["secret"]) as client:
+        windows = client.get("/v1/usage").json()["limits"]["windows"]
+    assert {"name": "burst", "limit": 2, "seconds": 1.0} in windows
+
+
 def test_another_tenants_usage_is_not_seen(site: Site, reader: httpx.Client, caller: httpx.Client) -> None:
     other = id_of(caller)
     assert reader.get("/v1/admin/usage", params={"key": other}).json() == {"usage": [], "cursor": None}
