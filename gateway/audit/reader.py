@@ -81,6 +81,14 @@ class AuditReader:
             rows = [*await connection.execute(within), *await connection.execute(beyond)]
         return [Checkpoint(*tuple(row)) for row in rows]
 
+    async def reach(self) -> tuple[int, Checkpoint | None]:
+        """The last record's number, and the newest checkpoint of the table: what they say, unverified."""
+        newest = select(*audit_checkpoints.c).order_by(audit_checkpoints.c.size.desc()).limit(1)
+        async with self._errors_named(), self._engine.connect() as connection:
+            last = (await connection.execute(select(func.max(audit.c.seq)))).scalar_one() or 0
+            row = (await connection.execute(newest)).one_or_none()
+        return last, Checkpoint(*tuple(row)) if row else None
+
     async def range_of(self, filters: Filters) -> tuple[int, int]:
         """After which number the records that match begin, and the last number that they may have now."""
         async with self._errors_named():

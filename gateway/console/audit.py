@@ -48,10 +48,12 @@ async def audit(request: Request, joined: Joined, admission: Admitted, exchange:
         found = await admin_audit.list_records(request, query, joined, admission, exchange)
     except CallerError as refusal:
         error, status, exchange.problem = refusal, refusal.status, refusal.slug
+    part = from_script(request.scope)
     return page(
         request,
-        "_records.html" if from_script(request.scope) else "audit.html",
+        "_records.html" if part else "audit.html",
         status,
+        reach=None if part else await joined.audit.reach(),
         records=[(record, line(record)) for record in found.records] if found else [],
         cursor=found.cursor if found else None,
         given=given,

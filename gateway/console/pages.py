@@ -105,6 +105,10 @@ class Pages:
     def _sign_in(self, scope: Scope, error: GatewayError) -> Response:
         """The way in, at the address that was asked for, so that one comes back to it."""
         scope["state"].pop("session", None)
+        headers = dict(scope["headers"])
+        if scope["method"] == "GET" and headers.get(b"sec-fetch-site") == b"cross-site" and b"cookie" not in headers:
+            # A link of another site leads here, and the cookie is kept from such a request: ask again, as ourselves.
+            return self.draw(scope, "arrive.html", error.status)
         if from_script(scope):  # the page around it is of no use any more
             response = HTMLResponse("", error.status)
             response.headers["HX-Refresh"] = "true"

@@ -83,7 +83,11 @@ class Watch:
 def violations(page: Page, *, colours: bool = False) -> list[str]:
     """What axe-core finds that is serious or critical: rule and place; by the rules of ``colours`` alone, or by all."""
     rules = {"type": "rule", "values": COLOURS} if colours else {"type": "tag", "values": TAGS}
-    found = Axe().run(page, options={"resultTypes": ["violations"], "runOnly": rules}).response["violations"]
+    if not page.evaluate("typeof axe === 'object'"):
+        page.evaluate(Axe().axe_script)
+    found = page.evaluate("options => axe.run(options)", {"resultTypes": ["violations"], "runOnly": rules})[
+        "violations"
+    ]
     return [
         f"{each['id']} ({each['impact']}): {node['target']} {node['html'][:120]}"
         for each in found
