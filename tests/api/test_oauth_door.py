@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import itertools
 import socket
+import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from authlib.oauth2.rfc7523 import PrivateKeyJWT
+from jose import jwk
+from joserfc.jwk import ECKey
 
 from tests.support.clients import KEY, new_client
 from tests.support.issuer import assertion
@@ -45,6 +50,18 @@ def head(length: int) -> bytes:
 def address() -> str:
     """One that no other test fails from."""
     return f"127.0.2.{next(ADDRESSES)}"
+
+
+def test_an_assertion_of_another_hand_is_taken(site: Site, client_id: str) -> None:
+    """Authlib's, told that SMART wants an end within five minutes: its own default is an hour."""
+    key = ECKey.import_key(jwk.construct(KEY.private, KEY.algorithm).to_dict())
+    signer = SimpleNamespace(client_id=client_id, client_secret=key)
+    for claims, status in (({"exp": int(time.time()) + 240}, 200), ({}, 401)):
+        signs = PrivateKeyJWT(claims=claims, headers={"kid": KEY.key_id}, alg=KEY.algorithm)
+        made = signs.sign(signer, f"{URL}/oauth/token")
+        with site.client() as client:
+            answer = client.post("/oauth/token", data=form(client_id) | {"client_assertion": made})
+        assert answer.status_code == status, answer.text
 
 
 def connect(site: Site, address: str) -> socket.socket:
