@@ -39,16 +39,17 @@ class InflightBytes:
         if self.held + size > self.total or mine > self._share:
             raise Overloaded("Too many bodies are on their way at this moment", retry_after=RETRY_SECONDS)
         self.held += size
-        self._by_caller[caller] = mine
+        if mine:
+            self._by_caller[caller] = mine
 
     def release(self, caller: str, size: int) -> None:
         """Give them back."""
         self.held -= size
-        left = self._by_caller[caller] - size
+        left = self._by_caller.get(caller, 0) - size
         if left:
             self._by_caller[caller] = left
-        else:
-            del self._by_caller[caller]
+        else:  # a request without a body holds nothing, and may end after the one that held all
+            self._by_caller.pop(caller, None)
 
 
 def expected_bytes(scope: Scope) -> int | None:

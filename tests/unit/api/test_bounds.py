@@ -69,6 +69,16 @@ def test_one_caller_holds_half_at_most():
     memory.reserve("b", 50)
 
 
+def test_requests_without_a_body_end_in_any_order_beside_one_that_has_one():
+    memory = InflightBytes(100, largest=10)
+    for size in (0, 0, 50, 0):
+        memory.reserve("a", size)
+    for size in (0, 50, 0, 0):
+        memory.release("a", size)
+    assert memory.held == 0
+    memory.reserve("a", 50)
+
+
 def test_one_caller_may_always_send_the_largest_body():
     memory = InflightBytes(100, largest=80)
     memory.reserve("a", 80)
