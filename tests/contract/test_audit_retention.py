@@ -201,6 +201,41 @@ async def test_the_database_refuses_all_but_additions(engine: AsyncEngine, url: 
         assert len((await connection.execute(select(audit.c.seq))).all()) >= OLD + NEW
 
 
+async def test_a_role_that_may_only_add_is_enough_for_the_gateway(engine: AsyncEngine, url: str) -> None:
+    """The recipe of docs/audit.md."""
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no roles")
+    async with engine.begin() as connection:
+        for statement in (
+            "DROP ROLE IF EXISTS cordon_gateway",
+            "CREATE ROLE cordon_gateway LOGIN",
+            "GRANT SELECT, INSERT ON audit, audit_checkpoints TO cordon_gateway",
+            "GRANT SELECT ON audit_truncations, alembic_version TO cordon_gateway",
+        ):
+            await connection.exec_driver_sql(statement)
+    theirs = url.replace("//cordon@", "//cordon_gateway@")
+    assert theirs != url
+    try:
+        async with recording(theirs) as recorder:  # which migrates, and has nothing to migrate
+            await recorder.record(finished("added"))
+        assert (await verified(theirs)).good
+
+        other = engine_of(theirs)
+        for statement in (
+            "DELETE FROM audit",
+            "UPDATE audit SET actor = 'x'",
+            "ALTER TABLE audit DISABLE TRIGGER USER",
+        ):
+            with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
+                async with other.begin() as connection:
+                    await connection.exec_driver_sql(statement)
+        await other.dispose()
+    finally:
+        async with engine.begin() as connection:
+            await connection.exec_driver_sql("DROP OWNED BY cordon_gateway")
+            await connection.exec_driver_sql("DROP ROLE cordon_gateway")
+
+
 def test_the_policy_keeps_six_years_and_asks_a_person() -> None:
     policy = RetentionPolicy.load(Path("policies/retention.yaml")).audit
 
