@@ -48,6 +48,7 @@ _SUCCEEDED, _CALLER, _SERVER = (_PLACE[name] for name in ("succeeded", "caller_e
 _BUCKETS = len(COUNTS)
 _EMPTY = bytes(8 * len(MEASURES))
 _DAY_SECONDS = 86_400
+_LONGEST_NAME = 64  # what a column holds: a batch that never fits would hold up all after it
 _EPOCH = date(1970, 1, 1)
 
 Tallies = dict[tuple[int, str, str], "array[int]"]
@@ -138,7 +139,10 @@ class UsageCounter:
 
     async def _write(self) -> None:
         if self._batch:
-            rows = [(_EPOCH + timedelta(day), *who, *tally) for (day, *who), tally in self._batch.items()]
+            rows = [
+                (_EPOCH + timedelta(day), *(name[:_LONGEST_NAME] for name in who), *tally)
+                for (day, *who), tally in self._batch.items()
+            ]
             await self._store.add(self._writer, self._number, rows)
             self._batch = {}
 

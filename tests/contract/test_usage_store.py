@@ -13,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from pydantic import SecretStr
 from sqlalchemy import Connection, select
 
+from gateway.admission.usage import UsageCounter
 from gateway.admission.usage_report import together
 from gateway.admission.usage_store import Asked, UsageStore
 from gateway.admission.usage_tables import MEASURES, usage, usage_writers
@@ -109,6 +110,14 @@ async def test_pages_are_the_newest_day_first_and_leave_nothing_out(store: Usage
     assert {(each.day, each.tenant) for each in mine} == {(TODAY, "a")}
     [one] = await store.find(Asked(TODAY, TODAY, "a", "key_3"), None, 100)
     assert one.key_id == "key_3"
+
+
+async def test_a_name_that_is_too_long_holds_nothing_up(store: UsageStore) -> None:
+    counter = UsageCounter(store, seconds=60, keep_days=36500)
+    for key_id in ("k" * 100, "key_1"):
+        counter.note(key_id, "t" * 100, status=200, problem="", frames=0, bytes_in=0, seconds=0.001)
+    await counter.flush()
+    assert {row.key_id for row in await store.find(ALL, None, 10)} == {"k" * 64, "key_1"}
 
 
 async def test_old_rows_go(store: UsageStore, engine: AsyncEngine) -> None:
