@@ -28,9 +28,8 @@ from gateway.telemetry.logging import configure_logging
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
     from gateway.audit.search import Filters
+    from gateway.database import Database
 
 Answer = TypeVar("Answer")
 
@@ -82,7 +81,7 @@ def whoever() -> Reader:
 
 
 @asynccontextmanager
-async def engine_of_log() -> AsyncIterator[AsyncEngine]:
+async def engine_of_log() -> AsyncIterator[Database]:
     """The database; closed at the end."""
     engine = create_engine(DatabaseSettings())
     try:
@@ -92,7 +91,7 @@ async def engine_of_log() -> AsyncIterator[AsyncEngine]:
 
 
 @asynccontextmanager
-async def recording(engine: AsyncEngine, settings: AuditSettings) -> AsyncIterator[Recorder]:
+async def recording(engine: Database, settings: AuditSettings) -> AsyncIterator[Recorder]:
     """A recorder of this command's own."""
     configure_logging(LogSettings(level="WARNING"), sys.stderr)  # stdout is for the records
     recorder = Recorder(engine, settings)
