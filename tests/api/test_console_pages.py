@@ -9,6 +9,7 @@ import re
 import pytest
 from PIL import Image
 
+from gateway.admission.four_eyes import FourEyes
 from tests.support.console import TENANT, Visitor, new_key
 
 SCRIPT = "<script>alert(1)</script>"
@@ -239,3 +240,37 @@ def test_what_concerns_no_tenant_is_shown_to_those_who_may_see_all(site, admin):
     assert auditor.get("/console/audit?tenant=*").status_code == 403
     assert auditor.get(f"/console/audit/record/{number}").status_code == 404
     auditor.client.close()
+
+
+def test_a_guarded_key_waits_for_another_person(site, admin, monkeypatch):
+    monkeypatch.setattr(site.app.state.parts.access, "four_eyes", FourEyes(scopes=("audit:read", "keys:approve")))
+    answer = admin.post("/console/keys", owner="R. Ito", plan="admin", days="30", scope=["audit:read", "console"])
+    assert answer.status_code == 202
+    assert "It does not work yet" in answer.text
+    [secret] = SECRET.findall(answer.text)
+    with site.client(secret) as client:
+        assert client.get("/v1/admin/audit").status_code == 401
+    page = admin.get("/console/requests").text
+    [waiting] = re.findall(r"/console/requests/(req_[0-9A-Za-z]{12})/withdraw", page)
+    assert f"{waiting}/approve" not in page  # one's own
+    assert admin.post(f"/console/requests/{waiting}/approve").status_code == 403
+
+    second = Visitor(site)
+    second.sign_in(new_key(site, owner="B. Second")[1])
+    assert f"{waiting}/approve" in second.get("/console/requests").text
+    assert second.post(f"/console/requests/{waiting}/approve").status_code == 303
+    assert second.post(f"/console/requests/{waiting}/reject").status_code == 409
+    with site.client(secret) as client:
+        assert client.get("/v1/admin/audit").status_code == 200
+    assert "Approved" in admin.get("/console/requests").text
+    second.client.close()
+
+
+def test_an_emergency_key_opens_the_console(site, admin):
+    form = {"owner": "Dr. Night", "reason": "lockout", "note": "Nobody else is in the house.", "minutes": "30"}
+    [secret] = SECRET.findall(admin.post("/console/break-glass", **form).text)
+    night = Visitor(site)
+    assert night.sign_in(secret).status_code == 303
+    assert night.get("/console/switches").status_code == 200
+    assert night.get("/console/keys/new").status_code == 403
+    night.client.close()
