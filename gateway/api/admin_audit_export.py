@@ -33,7 +33,7 @@ router = APIRouter(tags=["administration"], prefix="/v1/admin/audit")
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _OUTPUT = {
     "description": "The records, the oldest first. NDJSON ends with its proof; that of another format is at `Link`",
-    "content": dict.fromkeys(MEDIA_TYPES.values(), _BINARY),
+    "content": dict.fromkeys(MEDIA_TYPES.values(), _BINARY) | {MEDIA_TYPES["fhir"]: {"schema": {"type": "object"}}},
 }
 _PROOF = {
     "description": "A signed statement a line, the export's own last",
@@ -57,7 +57,9 @@ class PatientEntered(BaseModel):
     issuer: str = Field(
         "", max_length=64, repr=False, description="Issuer of Patient ID (0010,0021), where images name it"
     )
-    tenant: str | None = Field(None, max_length=200, description="Another tenant's needs the scope `audit:all`")
+    tenant: str | None = Field(
+        None, pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Another tenant's needs the scope `audit:all`"
+    )
 
 
 class Pseudonym(BaseModel):

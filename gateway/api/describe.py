@@ -21,6 +21,7 @@ from gateway.errors import (
     UnsupportedMediaType,
 )
 
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
 EXAMPLE_ID = "6e4f2c9e-55a5-4d3c-9c57-0d4f6a6a2d51"
 ALWAYS = (Unauthenticated, Forbidden, QuotaExceeded, DependencyError)
 OF_BODIES = (MalformedBody, BodyTimeout, BodyTooLarge, UnsupportedMediaType, InvalidParameter)
@@ -48,8 +49,8 @@ PROBLEM_SCHEMA = {
 
 TOKEN_REQUEST: dict[str, Any] = {
     "required": True,
-    "description": "RFC 6749 §4.4.2 and RFC 7523 §2.2. Errors that RFC 6749 §5.2 has a code for are `application/json`, "
-    "with `error` and `error_description` beside the members of a problem document.",
+    "description": "RFC 6749 §4.4.2 and RFC 7523 §2.2. Errors that RFC 6749 §5.2 has a code for are "
+    "`application/json`, with `error` and `error_description` beside the members of a problem document.",
     "content": {
         "application/x-www-form-urlencoded": {
             "schema": {
@@ -185,6 +186,8 @@ def problems(*kinds: type[GatewayError]) -> dict[int | str, dict[str, Any]]:
 
 
 def _response(kinds: list[type[GatewayError]]) -> dict[str, Any]:
-    examples = {kind.slug: {"value": kind().problem(EXAMPLE_ID)} for kind in kinds}
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}}
+    content: dict[str, Any] = {}
+    for kind in kinds:
+        of_type = content.setdefault(getattr(kind, "media_type", MEDIA_TYPE), {"schema": _PROBLEM, "examples": {}})
+        of_type["examples"][kind.slug] = {"value": kind().problem(EXAMPLE_ID)}
     return {"description": "; ".join(kind.title for kind in kinds), "content": content}
