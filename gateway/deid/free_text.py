@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 REMOVED = "[removed]"
 _Key = TypeVar("_Key")
-_REPORTED = {"street": "address", "number": "id"}
+_REPORTED = {"street": "address", "postal": "address", "number": "id"}
 
 _SPACES = re.compile(r"[ \t]{2,}")
 _MOST_BEFORE_A_SUFFIX = 6
@@ -34,6 +34,7 @@ _FACILITY = re.compile(
     r"infirmary|sanatorium|praxis|policlinico|poliklinik|charite|university|universitat|universite|universidad)(?![^\W\d_])"
 )
 _NUMBER = re.compile(r"\d{2,4}")
+_NUMBERED = re.compile(r"(?<![^\W_])(?:no|nr|num|number|id|n°|#)[.:#=]?[ \t]{0,2}$")
 _MOST_IN_A_SHORT_WORD = 3
 _SHORT_CODE = 4
 _MOST_REMEMBERED = 128  # characters
@@ -151,16 +152,20 @@ class FreeText:
         if strange and (_FACILITY.search(folded) or any(self._words.announces_a_name(token.word) for token in tokens)):
             return False
         spans = self._spans(folded, places, tokens, known)
-        if any(not self._is_own(span, strange) for span in spans):
+        if any(not self._is_own(span, strange, folded) for span in spans):
             return False
         if places is None and not strange and len(text) <= _MOST_REMEMBERED:
             _remember(self._technical, (text, own), _Plain.of(folded, tokens))
         return True
 
-    def _is_own(self, span: Span, strange: list[Token]) -> bool:
-        """A find that is no reason: a product's own name, or a short number that is an instance's as well."""
+    def _is_own(self, span: Span, strange: list[Token], folded: str) -> bool:
+        """A find that is no reason: a product's own name, or a short number that is an instance's as well.
+
+        Behind ``no.`` or the like a short number is no measure.
+        """
         if span.kind == "number":
-            return span.end - span.start < _SHORT_CODE
+            said = _NUMBERED.search(folded, max(0, span.start - 12), span.start)
+            return span.end - span.start < _SHORT_CODE and said is None
         return span.kind == "name" and any(token.start <= span.start and span.end <= token.end for token in strange)
 
     def _is_safe(self, word: str) -> bool:
@@ -172,15 +177,32 @@ class FreeText:
             capitals = {token.start for token in tokens if token.shape in {"title", "upper"}}
             mixed = len(capitals) < len(tokens) and bool(capitals)
             spans += (
-                span
+                self._from_the_street(span, tokens) if span.kind == "postal" else span
                 for span in patterns.find(folded, tokens)
                 # A street has a capital, unless the whole text is written in one case.
-                if span.kind != "street" or not mixed or not capitals.isdisjoint(range(span.start, span.end))
+                if (span.kind != "street" or not mixed or not capitals.isdisjoint(range(span.start, span.end)))
+                and (span.kind != "postal" or self._is_postal(span, tokens))
             )
         spans += known_forms.find(folded, tokens, known)
         if places is not None:
             spans += self._before_suffixes(folded)
         return spans
+
+    def _from_the_street(self, span: Span, tokens: list[Token]) -> Span:
+        """From the word before the house number on, with what belongs to it: ``Via dei`` Tigli."""
+        inside = [token for token in tokens if span.start <= token.start < span.number]
+        first = len(inside) - 1
+        while first > 0 and (
+            inside[first - 1].word in self._words.particles
+            or (inside[first - 1].shape == "title" and self._words.is_word(inside[first - 1].word))
+        ):
+            first -= 1
+        return span._replace(start=inside[first].start)
+
+    def _is_postal(self, span: Span, tokens: list[Token]) -> bool:
+        """Numbers between words may be measures: the last word must be a place's, that is no word, with a capital."""
+        town = next(token for token in tokens if token.end == span.end or token.start <= span.end - 1 < token.end)
+        return town.shape in {"title", "upper"} and not self._words.is_word(town.word)
 
     def _before_suffixes(self, folded: str) -> Iterator[Span]:
         """A name in a script without spaces, before ``san``, ``sensei`` and the like."""

@@ -20,6 +20,7 @@ _NUMBER = re.compile(r"(?<![\w.,/])\d{2,4}(?![\w/]|[.,]\d)")
 _LONG = 4  # letters of a name that is looked for with its letters apart
 _LETTERS_APART = re.compile(r"(?<![^\W_])(?:[^\W\d_][ .-]){3,200}[^\W\d_](?![^\W_])")
 _DIVIDED = re.compile(r"(?<![^\W\d_])([^\W\d_]{1,40})-[ \t]?[\r\n]{1,2}[ \t]{0,8}([^\W\d_]{1,40})(?![^\W\d_])")
+_DIGIT = re.compile(r"\d")
 _SIGNS = re.compile(r"[\W_]+")
 _UNIT = re.compile(
     r"\s?(?:mm|cm|ml|mg|kg|msec|ms|s|secs?|seconds|x|%|deg|degrees|t|tesla|years?|yrs?|jahre|ans|anos|anni|hu|kvp?|mas?|m?hz|gy|"
@@ -32,7 +33,7 @@ def find(folded: str, tokens: list[Token], known: Identifiers) -> Iterator[Span]
 
     A number so short that it may be a measure has the kind ``number``.
     """
-    if known.codes:
+    if known.codes and _DIGIT.search(folded):  # every code has one
         yield from _codes(folded, known.codes)
     for script in known.scripts:
         yield from _script(folded, script)

@@ -6,10 +6,10 @@ beside a title, a label or a given name. An eponym stays unless a title or a giv
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from gateway.deid.gaps import AFTER_TITLE, CARET, COLON, COMMA, NEAR, between, close, ends_sentence, given_after_comma
 from gateway.deid.patterns import Span
 
 if TYPE_CHECKING:
@@ -22,14 +22,11 @@ if TYPE_CHECKING:
 _MIN_ALONE = 4  # letters of a name that is recognized by itself
 _MIN_COMPOUND = 5  # letters of a known name that is recognized as a part of a longer word
 _MOST_IN_A_NAME = 5
-_NEAR = re.compile(r"[ \t]{1,2}|[ \t]?[-'.][ \t]?|")
-_COMMA = re.compile(r"[ \t]?,[ \t]?")
-_CARET = re.compile(r"[ \t]?[\^_=][ \t]?")
-_COLON = re.compile(r"[ \t]?(?:'s)?[ \t]?[:=#][ \t\r\n]{0,2}|[.]?[ \t]?[:][ \t]?")
-_AFTER_TITLE = re.compile(r"[.]?(?:[ \t]{0,2}|[ \t]?/[ \t]?)(?:\(?)")
 _NOBLE = frozenset({"von", "van", "vom", "zu", "zum", "zur", "della", "bin", "ibn"})
 _JOINS = frozenset({"-", "'", "^", ","})
 _CAPITALS = frozenset({"title", "upper", "initial"})
+_ANATOMY = frozenset({"a", "v", "n", "m"})  # arteria, vena, nervus, musculus: what follows is no name
+_MIN_PROSE = 3
 _ALSO_MODALITIES = frozenset({"dr", "pr", "mr", "ms", "sr", "fr", "pd", "hr", "pan", "don", "sig"})
 _AND_TITLES = frozenset({"med", "univ", "priv", "doz", "habil", "ing", "nat", "rer", "ssa", "ra", "in"})
 
@@ -53,13 +50,14 @@ class NameFinder:
         hits = self._known(folded, tokens, known)
         # Where nothing is written small, a capital says nothing.
         shouted = not any(token.shape in ("lower", "title") for token in tokens)
+        own = (False,) * len(tokens) if shouted else tuple(hits)
         if tokens:
             self._beside_titles(folded, tokens, hits, shouted=shouted)
             self._pairs(folded, tokens, hits, shouted=shouted)
-            self._alone(tokens, hits)
+            self._alone(folded, tokens, hits)
         if not any(hits):
             return
-        self._strangers(folded, tokens, hits)
+        self._strangers(folded, tokens, hits, own)
         self._joined(folded, tokens, hits)
         start = None
         for number, token in enumerate(tokens):
@@ -68,7 +66,7 @@ class NameFinder:
             if start is None:
                 start = token.start
             after = tokens[number + 1] if number + 1 < len(tokens) and hits[number + 1] else None
-            if after is None or not _between(folded[token.end : after.start]):
+            if after is None or not between(folded[token.end : after.start]):
                 yield Span(start, token.end, "name")
                 start = None
 
@@ -84,8 +82,8 @@ class NameFinder:
             if not mine[number] or hits[number]:
                 continue
             before = tokens[number - 1] if number else None
-            near = (before is not None and mine[number - 1] and _close(folded[before.end : token.start])) or (
-                number + 1 < len(tokens) and mine[number + 1] and _close(folded[token.end : tokens[number + 1].start])
+            near = (before is not None and mine[number - 1] and close(folded[before.end : token.start])) or (
+                number + 1 < len(tokens) and mine[number + 1] and close(folded[token.end : tokens[number + 1].start])
             )
             titled = before is not None and (before.word in self._words.titles or before.word in self._words.labels)
             # "Head routine" and "left hand" are no names of a patient called so; "left kidney Hand" may be one.
@@ -111,7 +109,7 @@ class NameFinder:
         while number < len(tokens) - 1:
             token, after = tokens[number], tokens[number + 1]
             gap = folded[token.end : after.start]
-            if self._may_be_a_title(token, after, gap) and _AFTER_TITLE.fullmatch(gap) and not hits[number]:
+            if self._may_be_a_title(token, after, gap) and AFTER_TITLE.fullmatch(gap) and not hits[number]:
                 first = number + 1
                 while first < min(len(tokens) - 1, number + _MOST_IN_A_NAME) and (
                     tokens[first].word in self._words.titles or tokens[first].word in _AND_TITLES
@@ -120,9 +118,9 @@ class NameFinder:
                 if self._is_title(token, tokens[first], folded, shouted=shouted):
                     self._take(folded, tokens, hits, first, sure=True, shouted=shouted)
             elif token.word in self._words.labels:
-                if _COLON.fullmatch(gap):
+                if COLON.fullmatch(gap):
                     self._take(folded, tokens, hits, number + 1, sure=self._may_be_a_name(after), shouted=shouted)
-                elif _NEAR.fullmatch(gap) and gap and not shouted and self._looks_like_a_name(tokens, number + 1):
+                elif NEAR.fullmatch(gap) and gap and not shouted and self._looks_like_a_name(tokens, number + 1):
                     self._take(folded, tokens, hits, number + 1, sure=True, shouted=shouted)
             number += 1
 
@@ -180,10 +178,10 @@ class NameFinder:
             if number > first:
                 gap = folded[tokens[number - 1].end : token.start]
                 if not (
-                    _NEAR.fullmatch(gap) or _CARET.fullmatch(gap) or (_given_after_comma(gap) and self._is_given(token))
+                    NEAR.fullmatch(gap) or CARET.fullmatch(gap) or (given_after_comma(gap) and self._is_given(token))
                 ):
                     return
-                if _ends_sentence(gap, tokens[number - 1]):
+                if ends_sentence(gap, tokens[number - 1]):
                     return
             joins = token.word in self._words.particles and token.shape in ("lower", "title")
             apostrophe = len(token.word) == 1 and folded[token.end : token.end + 1] == "'"
@@ -203,6 +201,25 @@ class NameFinder:
             more = follows.shape == "title" and self._is_strange(follows) and self._is_strange(token)
             if not (more or token.word in self._words.given or folded[token.end : token.end + 1] in _JOINS):
                 return
+
+    def _is_stranger(self, token: Token) -> bool:
+        return token.shape == "title" and len(token.word) > _MIN_ALONE and self._is_strange(token)
+
+    def _stands_alone(self, folded: str, tokens: list[Token], number: int) -> bool:
+        """A capital in the middle of English prose, of a word that is none: ``requested for Xyzworth again``.
+
+        Before a word of medicine it is an eponym that no list has. Other languages write more than names so.
+        """
+        before, token = tokens[number - 1], tokens[number]
+        if not number or before.shape != "lower" or len(before.word) < _MIN_PROSE or not self._is_stranger(token):
+            return False
+        if before.word not in self._words.english or folded[before.end : token.start] != " ":
+            return False
+        after = tokens[number + 1] if number + 1 < len(tokens) else None
+        return after is None or not (after.word in self._words.nouns or after.word in self._words.trade)
+
+    def _is_acronym(self, token: Token) -> bool:
+        return token.shape == "upper" and len(token.word) < _MIN_ALONE and not self._words.is_name(token.word)
 
     def _is_strange(self, token: Token) -> bool:
         """No word of any kind; it may be a name."""
@@ -238,15 +255,17 @@ class NameFinder:
                 hits[number] = hits[number + 1] = True
                 continue
             following = tokens[number + 2].word if number + 2 < len(tokens) else ""
-            if _NEAR.fullmatch(gap) and gap.strip() != ".":
+            if NEAR.fullmatch(gap) and gap.strip() != ".":
                 pair = self._given_family(one, two, shouted=shouted) and not (
                     two.word in self._words.eponyms and following in self._words.nouns
                 )
-            elif _COMMA.fullmatch(gap):
-                strange = self._is_strange(one) and self._is_strange(two)
+            elif COMMA.fullmatch(gap):
+                strange = self._is_strange(one) and self._is_strange(two) and not self._is_acronym(one)
                 pair = two.shape == one.shape and (strange or self._given_family(two, one, shouted=shouted))
             elif one.shape == "initial" and gap.strip() == ".":
-                pair = self._words.is_only_a_name(two.word) and two.shape != "initial"
+                name = two.shape != "initial" and self._words.is_only_a_name(two.word)
+                apart = one.start == 0 or folded[one.start - 1] in " (,;/"  # no letter of a number
+                pair = name or (apart and one.word not in _ANATOMY and self._is_stranger(two))
             else:
                 pair = False
             if pair:
@@ -279,14 +298,14 @@ class NameFinder:
     def _is_term(self, token: Token) -> bool:
         return token.word in self._words.technical and not self._words.is_name(token.word)
 
-    def _alone(self, tokens: list[Token], hits: list[bool]) -> None:
+    def _alone(self, folded: str, tokens: list[Token], hits: list[bool]) -> None:
         words = self._words
         for number, token in enumerate(tokens):
             if hits[number] or token.shape not in ("title", "upper") or len(token.word) < _MIN_ALONE:
                 continue
             if token.word in words.titles or token.word in words.labels or token.word in words.particles:
                 continue
-            if words.is_only_a_name(token.word):
+            if words.is_only_a_name(token.word) or self._stands_alone(folded, tokens, number):
                 hits[number] = True
             elif token.word in words.surnames and words.is_name(token.word) and token.word not in words.english:
                 beside = [other.word for other in tokens[max(0, number - 2) : number + 4]]
@@ -303,21 +322,37 @@ class NameFinder:
                 return hits[earlier]
         return False
 
-    def _strangers(self, folded: str, tokens: list[Token], hits: list[bool]) -> None:
-        """A word that is no word, with a capital, beside a name: the other part of it."""
+    def _strangers(self, folded: str, tokens: list[Token], hits: list[bool], own: tuple[bool, ...]) -> None:
+        """A word that is no word, with a capital, beside a name: the other part of it. ``own``: the instance's own."""
         for one, two in pairwise(range(len(tokens))):
             if hits[one] == hits[two]:
                 continue
             gap = folded[tokens[one].end : tokens[two].start]
             other = two if hits[one] else one
+            if other == two and own[one] and NEAR.fullmatch(gap) and not gap.startswith("."):
+                self._behind_particles(folded, tokens, hits, two)
             if tokens[one].shape != tokens[two].shape or tokens[other].shape not in {"title", "upper"}:
                 continue
-            beside = (_NEAR.fullmatch(gap) or _COMMA.fullmatch(gap)) and not gap.startswith(".")
-            # In capitals everything is written alike: there a given name must stand beside it, or a comma between.
-            alike = tokens[other].shape == "upper" and gap == " "
-            given = tokens[one if hits[one] else two].word in self._words.given
+            beside = (NEAR.fullmatch(gap) or COMMA.fullmatch(gap)) and not gap.startswith(".")
+            # In capitals everything is written alike: there a given name or the instance's own must stand beside it, or
+            # a comma between, which acronyms have too.
+            shouted = tokens[other].shape == "upper"
+            alike = shouted and gap == " "
+            if self._is_acronym(tokens[other]) and COMMA.fullmatch(gap):
+                continue
+            given = own[one if hits[one] else two] or tokens[one if hits[one] else two].word in self._words.given
             if gap == "-" or (beside and self._is_strange(tokens[other]) and (given or not alike)):
                 hits[other] = True
+
+    def _behind_particles(self, folded: str, tokens: list[Token], hits: list[bool], first: int) -> None:
+        """``Al-Nahyani`` behind the instance's own given name: particles, and a word that is no word."""
+        number = first
+        while number < min(len(tokens), first + _MOST_IN_A_NAME) and tokens[number].word in self._words.particles:
+            number += 1
+            if number < len(tokens) and not between(folded[tokens[number - 1].end : tokens[number].start]):
+                return
+        if first < number < len(tokens) and tokens[number].shape != "lower" and self._is_strange(tokens[number]):
+            hits[first : number + 1] = [True] * (number + 1 - first)
 
     def _joined(self, folded: str, tokens: list[Token], hits: list[bool]) -> None:
         """Initials, particles and the genitive's s that belong to a name beside them."""
@@ -326,13 +361,13 @@ class NameFinder:
             if hits[number] or not hits[number + 1]:
                 continue
             gap = folded[token.end : tokens[number + 1].start]
-            if not _between(gap):
+            if not between(gap):
                 continue
             before = number > 0 and self._before_particles(tokens, hits, number)
             if len(token.word) == 1:
                 hits[number] = gap == "'" or before or (token.shape == "initial" and gap.startswith("."))
             elif token.word in self._words.particles:
-                hits[number] = before or token.word in _NOBLE
+                hits[number] = before or token.word in _NOBLE or gap == "-"
         for number in range(1, len(tokens)):
             token = tokens[number]
             if hits[number] or not hits[number - 1]:
@@ -340,24 +375,6 @@ class NameFinder:
             gap = folded[tokens[number - 1].end : token.start]
             dotted = folded[token.end : token.end + 1] == "." or folded[token.start - 1] == "^"
             if (gap == "'" and token.word == "s") or (
-                token.shape == "initial" and (dotted or gap == "^") and _between(gap)
+                token.shape == "initial" and (dotted or gap == "^") and between(gap)
             ):
                 hits[number] = True
-
-
-def _between(gap: str) -> bool:
-    """Whether two parts with this between them are one name."""
-    return len(gap) <= 3 and not gap.strip(" ,^.'-=_/\t")
-
-
-def _close(gap: str) -> bool:
-    return len(gap) <= 3 and not gap.strip(" ,^.'-=_/\t&+")
-
-
-def _given_after_comma(gap: str) -> bool:
-    """A comma, after which a given name may follow a family name."""
-    return _COMMA.fullmatch(gap) is not None
-
-
-def _ends_sentence(gap: str, before: Token) -> bool:
-    return gap.startswith(".") and len(before.word) > 2

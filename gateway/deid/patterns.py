@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.deid.tokens import Token
 
 OLDEST = 89
-_DIGIT, _DIGITS = re.compile(r"\d"), re.compile(r"\d+")
+_DIGITS = re.compile(r"\d+")
 _FEWEST_DIGITS = 5  # of a number that could be one person's
 _MOST_DOTS = 5  # of a version; a UID has more
 
@@ -28,6 +28,8 @@ class Span(NamedTuple):
     start: int
     end: int
     kind: str
+    number: int = 0
+    """Where the house number stands, of the kind ``postal``."""
 
 
 WORTH_A_LOOK = re.compile(r"\d|@|://|www\.|〒|:|[都道府県年]|address|lives|living|wohnhaft|demeurant|domicili|resid")
@@ -42,17 +44,36 @@ _OF = r"\s?(?:\.|,|/|-)?\s?(?:of\s|de\s|del\s|di\s)?"
 _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 _TWO = r"(?:0?[1-9]|[12]\d|3[01])"
 _NUMERIC = re.compile(r"(?<![\d./-])(\d{1,4})\s?([./-])\s?(\d{1,2})\s?\2\s?(\d{1,4})(?!\d|[./-]\d)")
-_DATES = (
-    re.compile(r"(?<!\d)(?:18|19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:t?\d{4,6}(?:\.\d{1,6})?)?(?!\d)"),
-    # 5 November 1961, 5. Nov. '61, 5 de noviembre de 1961
-    re.compile(rf"(?<!\d)\d{{1,2}}(?:st|nd|rd|th|er|e|o)?{_OF}(?:{_MONTHS})\b\.?{_OF}{_YEAR}(?!\d)"),
-    # 5 November
-    re.compile(rf"(?<![\d.])\d{{1,2}}(?:st|nd|rd|th|er)?{_OF}(?:{_FULL})\b"),
-    # 11/1961
-    re.compile(r"(?<![\d./-])(?:0?[1-9]|1[0-2])[./-](?:19|20)\d\d(?![\d./-])"),
-    re.compile(r"(?:(?:18|19|20|21)\d\d|(?:令和|平成|昭和|大正|明治)\s?(?:\d{1,2}|元))\s?年(?:\s?\d{1,2}\s?月(?:\s?\d{1,2}\s?日)?)?"),
-    re.compile(r"\d{1,2}\s?月\s?\d{1,2}\s?日"),
-    re.compile(r"(?:18|19|20|21)\d\d\s?년\s?\d{1,2}\s?월(?:\s?\d{1,2}\s?일)?"),
+
+
+class _DateForm(NamedTuple):
+    """A pattern, and what a text must have for it to be tried."""
+
+    pattern: re.Pattern[str]
+    digits: int
+    month: bool
+    """A month's name."""
+    ascii_too: bool
+
+
+_ANY_MONTH = re.compile(_MONTHS)
+_FEWEST_IN_A_DATE = 3
+_DATES = tuple(
+    _DateForm(re.compile(form), digits, month, ascii_too)
+    for form, digits, month, ascii_too in (
+        (r"(?<!\d)(?:18|19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:t?\d{4,6}(?:\.\d{1,6})?)?(?!\d)",
+         8, False, True),
+        # 5 November 1961, 5. Nov. '61, 5 de noviembre de 1961
+        (rf"(?<!\d)\d{{1,2}}(?:st|nd|rd|th|er|e|o)?{_OF}(?:{_MONTHS})\b\.?{_OF}{_YEAR}(?!\d)", 3, True, True),
+        # 5 November
+        (rf"(?<![\d.])\d{{1,2}}(?:st|nd|rd|th|er)?{_OF}(?:{_FULL})\b", 1, True, True),
+        # 11/1961
+        (r"(?<![\d./-])(?:0?[1-9]|1[0-2])[./-](?:19|20)\d\d(?![\d./-])", 5, False, True),
+        (r"(?:(?:18|19|20|21)\d\d|(?:令和|平成|昭和|大正|明治)\s?(?:\d{1,2}|元))\s?年(?:\s?\d{1,2}\s?月(?:\s?\d{1,2}\s?日)?)?",
+         0, False, False),
+        (r"\d{1,2}\s?月\s?\d{1,2}\s?日", 2, False, False),
+        (r"(?:18|19|20|21)\d\d\s?년\s?\d{1,2}\s?월(?:\s?\d{1,2}\s?일)?", 5, False, False),
+    )
 )  # fmt: skip
 # What stands after a month's name: "5th, 1961", "1961"; the whole name or an ordinal number alone is enough.
 _MONTH = frozenset(_NAMES)
@@ -113,14 +134,34 @@ _STREETS = (
         r"(?<!\d)\d{1,4}(?:\s?(?:bis|ter))?,?\s(?:rue|avenue|boulevard|bd|chemin|impasse|allee|quai|route|place|cours)\s(?:[^\W\d_][\w'-]{0,24}[\s']?){1,5}"
     ),
     re.compile(
+        r"(?<![\w-])(?:[^\W\d_][\w'.-]{2,24}\s)?[^\W\d_][\w'.-]{1,24}\s(?:street|road|avenue|lane|boulevard|crescent|terrace)\s\d{1,4}[a-z]?\b"
+    ),
+    re.compile(
         r"(?<![\w-])(?:calle|c/|avenida|avda\.?|plaza|paseo|via|viale|piazza|corso|largo|rua|travessa|carrera)\s(?:[^\W\d_][\w'.-]{0,24},?\s){1,4}(?:n[.°o]?\s?)?\d{1,4}\b"
     ),
 )  # fmt: skip
+# One of these is in every street of the patterns above, which are not tried on a text without any.
+_STREET_WORD = re.compile(
+    r"\s(?:street|st|road|rd|avenue|ave|lane|ln|drive|boulevard|blvd|court|place|terrace|row|square|close|crescent|gardens|way|highway|"
+    r"parkway|walk|mews|grove|alley|hill|green|park|rue|bd|chemin|impasse|allee|quai|route|cours)\b|strasse|str\.|weg|allee|platz|gasse|"
+    r"ufer|damm|steig|straat|laan|plein|gade|gatan|vej|vagen|calle|c/|avenida|avda|plaza|paseo|via|viale|piazza|corso|largo|rua|"
+    r"travessa|carrera"
+)
+_BOX = re.compile(
+    r"(?<![^\W\d_])(?:p\.?\s?o\.?\s?box|postfach|postbus|postboks|casella\spostale|caixa\spostal|apartado(?:\sde\scorreos)?|casilla|boite\spostale)"
+    r"\s?(?:n[.°o]?\s?)?\d{1,6}\b"
+)
+# House number, postal code and town, as on letters in much of the world; what stands before it is the street.
+_POSTAL = re.compile(
+    r",?\s\d{1,4}(?:\s?[a-z](?:\s\d{1,3})?)?,\s\d{4,5}(?:-\d{3,4})?\s(?P<town>[^\W\d_][\w-]{2,24})(?!\w)"
+)
+_STREET_WORDS = re.compile(r"(?:(?<![\w.-])[^\W\d_][\w.'-]{1,40}\s?){1,4}$")
+_MOST_BEFORE_A_NUMBER = 60
 _TOWN = re.compile(
     r",?\s(?:[a-z]{1,2}[\s-])?\d{4,6}(?:-\d{4})?(?:\s[^\W\d_][\w-]{2,24}){0,2}|,\s[^\W\d_][\w-]{2,24}(?:\s[^\W\d_][\w-]{2,24})?(?:,?\s[a-z]{2}(?=\s\d{4,6}(?!\d)|[.;]|$))?(?:\s\d{4,6})?"
 )
 _HOME = re.compile(
-    r"(?<![^\W\d_])(?:(?:lives|living|residing|resides|resident)\s(?:at|in)|wohnhaft(?:\sin)?|demeurant(?:\sau?)?|domicilie[e]?\s(?:au?|en)|domiciliad[oa]\sen|"
+    r"(?<![^\W\d_])(?:(?:lives|living|residing|resides|resident)\s(?:at|in|of)|wohnhaft(?:\sin)?|demeurant(?:\sau?)?|domicilie[e]?\s(?:au?|en)|domiciliad[oa]\sen|"
     r"residente\s(?:in|a|en)|vive\sen|(?:home\s)?address:|adresse:|anschrift:|direccion:|indirizzo:|住所\s?:?)\s?([^\n;]{3,80})"
 )
 _KANJI_PLACE = re.compile(r"〒\s?\d{3}-?\d{4}|[一-鿿]{2,3}[都道府県][一-鿿]{1,5}[市区町村郡][一-鿿\d丁目番地号-]{0,16}")
@@ -129,11 +170,11 @@ _KANJI_PLACE = re.compile(r"〒\s?\d{3}-?\d{4}|[一-鿿]{2,3}[都道府県][一-
 def find(folded: str, tokens: list[Token]) -> Iterator[Span]:
     """Everything in a folded text, whose words are given, that identifies by its form. Spans may overlap."""
     yield from _electronic(folded)
-    digits = _DIGIT.search(folded) is not None
+    digits = _digits(folded)
     if digits or "年" in folded:
-        yield from _dates(folded, tokens)
+        yield from _dates(folded, tokens, digits)
     if digits:
-        yield from _numbers(folded)
+        yield from _numbers(folded, digits)
     for match in _HOME.finditer(folded):
         end = match.end(1)
         for stop in (". ", ", tel", ", mail", ", phone"):
@@ -157,19 +198,21 @@ def _electronic(folded: str) -> Iterator[Span]:
             yield Span(match.start(), match.end(), "url")
 
 
-def _dates(folded: str, tokens: list[Token]) -> Iterator[Span]:
-    for start, end in _days(folded, tokens):
+def _dates(folded: str, tokens: list[Token], digits: int) -> Iterator[Span]:
+    for start, end in _days(folded, tokens, digits):
         after = _TIME.match(folded, end)
         yield Span(start, after.end() if after else end, "date")
 
 
-def _days(folded: str, tokens: list[Token]) -> Iterator[tuple[int, int]]:
-    for match in _NUMERIC.finditer(folded):
+def _days(folded: str, tokens: list[Token], digits: int) -> Iterator[tuple[int, int]]:
+    for match in _NUMERIC.finditer(folded) if digits >= _FEWEST_IN_A_DATE else ():
         if _is_date(match):
             yield match.span()
-    for pattern in _DATES:
-        for match in pattern.finditer(folded):
-            yield match.span()
+    named = _ANY_MONTH.search(folded) is not None
+    for pattern, fewest, month, ascii_too in _DATES:
+        if digits >= fewest and (named or not month) and (ascii_too or not folded.isascii()):
+            for match in pattern.finditer(folded):
+                yield match.span()
     for token in tokens:
         if token.word in _MONTH:
             found = _AFTER_MONTH.match(folded, token.end)
@@ -196,30 +239,38 @@ def _is_date(match: re.Match[str]) -> bool:
     return days and (match[2] == "/" or last > 31)
 
 
-def _numbers(folded: str) -> Iterator[Span]:
-    for match in _AGE.finditer(folded):
+def _numbers(folded: str, digits: int) -> Iterator[Span]:
+    """``digits``: how many there are. No pattern is tried on a text that has fewer than it needs."""
+    for match in _AGE.finditer(folded) if digits > 1 else ():
         if OLDEST < int(match[1] or match[2] or match[3]) < 140:
             yield Span(match.start(), match.end(), "age")
-    for match in _PHONE_LABEL.finditer(folded):
+    for match in _PHONE_LABEL.finditer(folded) if digits >= 4 else ():
         if _digits(match[1]) >= 4:
             yield Span(match.start(1), match.end(1), "phone")
-    for match in _PHONE.finditer(folded):
+    for match in _PHONE.finditer(folded) if digits >= 7 else ():
         if 7 <= _digits(match[0]) <= 15:
             yield Span(match.start(), match.end(), "phone")
-    for match in _SSN.finditer(folded):
+    for match in _SSN.finditer(folded) if digits >= 9 and "-" in folded else ():
         yield Span(match.start(), match.end(), "id")
-    for match in _ID_LABEL.finditer(folded):
+    for match in _ID_LABEL.finditer(folded) if digits > 1 else ():
         value = match[1].rstrip("./_-")
         if _digits(value) >= 3 or (_digits(value) == 2 and match[0].startswith(("mrn", "pat", "acc"))):
             yield Span(match.start(1), match.start(1) + len(value), "id")
-    for match in _CODE.finditer(folded):
+    for match in _CODE.finditer(folded) if digits >= _FEWEST_DIGITS or folded.count(".") > _MOST_DOTS else ():
         if is_identifying_code(match[0]):
             yield Span(match.start(), match.end(), "id")
-    for pattern in _STREETS:
+    for pattern in _STREETS if _STREET_WORD.search(folded) else ():
         for match in pattern.finditer(folded):
             after = _TOWN.match(folded, match.end())
             yield Span(match.start(), after.end() if after else match.end(), "street")
-    for match in _KANJI_PLACE.finditer(folded):
+    for match in _BOX.finditer(folded):
+        after = _TOWN.match(folded, match.end())
+        yield Span(match.start(), after.end() if after else match.end(), "address")
+    for match in _POSTAL.finditer(folded) if digits >= _FEWEST_DIGITS else ():
+        street = _STREET_WORDS.search(folded, max(0, match.start() - _MOST_BEFORE_A_NUMBER), match.start())
+        if street is not None:
+            yield Span(street.start(), match.end(), "postal", match.start())
+    for match in () if folded.isascii() else _KANJI_PLACE.finditer(folded):
         yield Span(match.start(), match.end(), "address")
 
 
