@@ -25,7 +25,15 @@ from gateway.api.exchange import exchange_of, header
 from gateway.api.oauth_form import read_form
 from gateway.api.parts import CurrentExchange, Joined, Parts
 from gateway.audit.events import ANONYMOUS, TokenIssued
-from gateway.errors import BodyTimeout, BodyTooLarge, DependencyError, NotFound, QuotaExceeded, Suspended
+from gateway.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    DependencyError,
+    MalformedBody,
+    NotFound,
+    QuotaExceeded,
+    Suspended,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +67,14 @@ class KeySet(BaseModel):
     TOKEN_PATH,
     summary="Get an access token",
     responses=problems(
-        TokenRequestRefused, InvalidClient, NotFound, BodyTimeout, BodyTooLarge, QuotaExceeded, DependencyError
+        TokenRequestRefused,
+        MalformedBody,
+        InvalidClient,
+        NotFound,
+        BodyTimeout,
+        BodyTooLarge,
+        QuotaExceeded,
+        DependencyError,
     ),
     openapi_extra={"requestBody": TOKEN_REQUEST},
 )
