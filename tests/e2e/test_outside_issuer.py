@@ -1,4 +1,4 @@
-"""Tokens of a real OAuth server, a process of its own: Authlib's, found by its discovery document, over HTTPS."""
+"""Over HTTPS: a real OAuth server (Authlib's, a process of its own), and a client whose keys are at a URL."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from jose import jwk, jwt
 
 from gateway.admission.jwks import LAST_GOOD_SECONDS, REFRESH_SECONDS, RETRY_SECONDS
 from gateway.settings import AdmissionSettings, OAuthSettings
-from tests.support.issuer import SigningKey
+from tests.support.clients import new_client
+from tests.support.issuer import SigningKey, assertion, serving
 from tests.support.oidc_server import CLIENT, SECRET
 from tests.support.problems import assert_problem
-from tests.support.site import SHIPPED, Site, settings_for
+from tests.support.site import SHIPPED, URL, Site, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,9 +39,9 @@ class Issuer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.certificate = folder / "ca.pem"
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(str(self.certificate))
-        authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+        self.authority = trustme.CA()
+        self.authority.cert_pem.write_to_path(str(self.certificate))
+        self.authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
         self.rotate(ONE)
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
@@ -124,7 +125,9 @@ def served(
         folder,
         valkey_server.url,
         admission=AdmissionSettings(key_pepper="p" * 32, access_policy=path),
-        oauth=OAuthSettings(ca_certificates=str(issuer.certificate)),
+        oauth=OAuthSettings(
+            issuer=URL, signing_key="t" * 32, ca_certificates=str(issuer.certificate), private_hosts="localhost"
+        ),
     )
     running = Site(settings).start()
     scheme = running.app.state.services.tokens.scheme
@@ -186,3 +189,43 @@ def test_while_the_issuer_is_away_its_last_good_keys_hold_for_a_day(site: Site, 
     issuer.rotate(ONE)
     clock.ahead += RETRY_SECONDS + 1
     assert models(site, token).status_code == 200
+
+
+def ask(site: Site, key: SigningKey, client_id: str, **header: str) -> httpx.Response:
+    """For a token, with an assertion under this key."""
+    fields = {
+        "grant_type": "client_credentials",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": assertion(key, client_id, header=header, aud=f"{URL}/oauth/token"),
+    }
+    with site.client() as client:
+        return client.post("/oauth/token", data=fields)
+
+
+def test_a_client_whose_keys_are_at_a_url_rotates_them_by_itself(site: Site, issuer: Issuer) -> None:
+    first, second = SigningKey("first", "RS384"), SigningKey("second", "ES384")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issuer.authority.issue_cert("localhost").configure_cert(tls)
+    with serving(first, tls=tls) as published:
+        new = new_client(jwks=None, jwks_url=published.url)
+        client_id = site.run(site.app.state.parts.clients.register(new)).client_id
+        given = ask(site, first, client_id)
+        assert given.status_code == 200, given.text
+        assert models(site, given.json()["access_token"]).status_code == 200
+        assert ask(site, first, client_id, jku=published.url).status_code == 200
+        assert ask(site, first, client_id, jku="https://evil.example/keys").status_code == 401
+        assert published.asked == 1
+
+        clients = site.app.state.services.tokens.oauth.assertions._clients
+        clock = Clock()
+        clients._sets[client_id, published.url]._now = clock
+        published.offer(second)
+        clock.ahead = RETRY_SECONDS + 1
+        assert ask(site, second, client_id).status_code == 200
+        assert ask(site, first, client_id).status_code == 401
+
+        published.status = 500
+        clock.ahead += LAST_GOOD_SECONDS + RETRY_SECONDS
+        away = ask(site, second, client_id)
+        assert_problem(away, 503)
+        assert away.headers["retry-after"]
