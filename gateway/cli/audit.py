@@ -15,6 +15,7 @@ from rich.table import Table
 
 from gateway.audit.export import ndjson
 from gateway.audit.search import Filters
+from gateway.audit.verify_export import ExportReport
 from gateway.cli import audit_export, audit_keep
 from gateway.cli.audit_open import (
     Actor,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from gateway.audit.chain import Record
     from gateway.audit.verify import Report
-    from gateway.audit.verify_export import ExportReport
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -159,10 +159,14 @@ def _show(report: Report | ExportReport) -> None:
         table.add_row(question, answer, "" if verdict.good else str(verdict.faults), first, verdict.says)
     console = Console(highlight=False)
     console.print(table)
+    if isinstance(report, ExportReport):
+        console.print(f"{report.records} records, #{report.first} to #{report.last}", end="")
+        console.print(f"; checkpoints vouch for them up to #{report.sealed}" if report.sealed else "")
+        for note in report.notes:
+            console.print(note, soft_wrap=True)
+        return
     console.print(f"{report.records} records; sealed up to #{report.sealed}", end="")
     console.print(f"; the {report.last - report.sealed} after it are not yet" if report.last > report.sealed else "")
-    for note in getattr(report, "notes", ()):
-        console.print(note, soft_wrap=True)
 
 
 def _print(records: Iterable[Record], *, as_json: bool, head: bool = True) -> None:

@@ -66,7 +66,7 @@ def test_ndjson_is_verified_off_line(database: Path, public: str, monkeypatch: p
     result = run("verify", "log.ndjson", "--public-key", public)
     assert result.exit_code == 0, result.output
     assert result.stdout.count("good") == 4
-    assert f"{NUMBER} records; sealed up to #{NUMBER}" in result.stdout
+    assert f"{NUMBER} records, #1 to #{NUMBER}; checkpoints vouch for them up to #{NUMBER}" in result.stdout
 
 
 def test_the_checkpoints_alone_vouch_for_what_they_cover(
