@@ -97,7 +97,7 @@ class _File(Strict):
     scopes: dict[_Scope, str] = Field(min_length=1)
     roles: dict[_Role, tuple[_Scope, ...]] = Field(min_length=1)
     grantable: tuple[_Scope, ...] = ()
-    smart_scopes: dict[_SmartScope, _Scope] = {}
+    smart_scopes: dict[_SmartScope, _Scope] = Field(default_factory=dict)
     four_eyes: FourEyes = FourEyes()
     break_glass: BreakGlass = BreakGlass()
     issuers: tuple[IssuerPolicy, ...] = ()
