@@ -10,7 +10,12 @@ from gateway.audit.event import AuditEvent, Outcome
 
 @dataclass(frozen=True, slots=True)
 class RequestStarted(AuditEvent):
-    """A request was admitted; durable before inference."""
+    """A request was admitted; durable before inference.
+
+    Attributes:
+        route: The route's template.
+        address: The peer's.
+    """
 
     type_name: ClassVar[str] = "request.started"
 
@@ -23,10 +28,21 @@ class RequestFinished(AuditEvent):
     """A request's answer is decided; durable before the answer's last byte.
 
     Attributes:
+        route: The route's template.
+        address: The peer's.
+        outcome: How it ended.
+        status: HTTP status.
+        problem: Slug of the problem that was answered; empty for a success.
+        media_type: Of the upload.
         input_digest: SHA-256 of the upload, hex.
         tensor_digest: SHA-256 of what the model was given, hex; empty where no model was asked.
         output_digest: SHA-256 of the de-identified object that is given back, hex; empty where none is.
         patient: The patient's pseudonym.
+        model: Name of the model that was asked.
+        model_version: Its version.
+        model_digest: SHA-256 of its weights, hex.
+        prediction: The class that it gave.
+        milliseconds: Step to how long it took.
         replay_of: Correlation ID of the request whose answer was given again, for the same Idempotency-Key.
         deidentification: The report (``gateway/deid/report.py``): counts, codes, tag groups, the policy's digest.
     """
@@ -59,6 +75,7 @@ class AccessDenied(AuditEvent):
     Attributes:
         kind: What was missing: a good credential, the scope, or room in a window.
         reason: Code of why, from the lists of admission; never shown to the caller.
+        route: The route's template.
         count: How many.
         seconds: Within how long.
         request_id: Of the first of them.
