@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager, closing
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from pydantic import SecretStr
 
+from gateway.audit.chain import Head, Record, canonical, digest, time_text
 from gateway.audit.events import RequestFinished
 from gateway.audit.keys import ChainKey, KeyRing
 from gateway.audit.reader import AuditReader
@@ -19,6 +21,7 @@ from gateway.settings import AuditSettings, DatabaseSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
     from pathlib import Path
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -106,6 +109,12 @@ async def recorded(url: str) -> list[dict[str, Any]]:
 
 
 TABLES = ("audit", "audit_checkpoints", "audit_truncations")
+
+
+def of_schema_1(secret: bytes, fields: dict[str, Any], head: Head, time: datetime) -> Record:
+    """As the first schemas were linked: by the hash, and no key is named."""
+    body = canonical({**fields, "schema": 1, "seq": head.seq + 1, "time": time_text(time), "prev": head.hash})
+    return Record(head.seq + 1, body.decode(), head.hash, digest(secret, body), orjson.loads(body))
 
 
 @asynccontextmanager

@@ -5,15 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from gateway.audit.chain import EMPTY, Head, Record, canonical, digest, link, time_text
+from gateway.audit.chain import EMPTY, Record, link
 from gateway.audit.checkpoints import Signer, TrustedKeys, checkpoint
 from gateway.audit.events import fields_of
 from gateway.audit.keys import ChainKey, KeyRing
 from gateway.audit.tables import row_of
 from gateway.audit.verify import COLUMNS, Report, Verification
-from tests.support.audit import finished
+from tests.support.audit import finished, of_schema_1
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,17 +82,11 @@ def test_records_of_an_older_schema_stay_good_beside_newer_ones() -> None:
     """What was hashed is stored byte by byte: a field that came later is not missed in what was written before."""
     told = fields_of(finished("a"))
     older = {name: value for name, value in told.items() if name != "output_digest"} | {"schema": 1}
-    first = of_schema_1(older, EMPTY)
-    second = of_schema_1(older, first.head)
+    first = of_schema_1(KEY.secret, older, EMPTY, NOON)
+    second = of_schema_1(KEY.secret, older, first.head, NOON)
     third = link(KEY, told, second.head, NOON)
 
     assert second.prev == first.hash
     assert third.prev == second.head.digest
     assert report_on([first, second, third]).good
     assert not report_on([first, third]).good
-
-
-def of_schema_1(fields: dict[str, Any], head: Head) -> Record:
-    """As the first schemas were linked: by the hash, and no key is named."""
-    body = canonical({**fields, "seq": head.seq + 1, "time": time_text(NOON), "prev": head.hash})
-    return Record(head.seq + 1, body.decode(), head.hash, digest(KEY.secret, body), orjson.loads(body))
