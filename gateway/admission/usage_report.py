@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import date
 
 _PERCENTILES = (50, 95, 99)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
 """What a spreadsheet takes for a formula's first character (OWASP, CSV injection)."""
 
 CSV_HEAD = (
