@@ -156,7 +156,7 @@ def test_docs_are_open_only_when_asked_for() -> None:
 def test_every_shipped_scope_is_asked_for_and_held_by_a_role() -> None:
     policy = AccessPolicy.load(SHIPPED)
     asked = {rule.scope for rule in policy if rule.scope} - {ANY}
-    in_handlers = {name for name in policy.scopes if name.startswith("deidentify:")} | {"switches:all"}
+    in_handlers = {name for name in policy.scopes if name.startswith("deidentify:")} | {"switches:all", "audit:all"}
     assert asked | in_handlers == set(policy.scopes) == set().union(*policy.roles.values())
 
 
