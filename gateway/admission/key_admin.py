@@ -6,7 +6,7 @@
     break glass             at once, within what the policy lists; see ``break_glass.py``
 
 Another tenant's key does not exist. The operator at the machine is held to what can be stored and to nothing else (see
-``docs/adr/0030-four-eyes.md``). What is done here is on record here, after it; a caller that must not act while the
+``docs/adr/0024-four-eyes.md``). What is done here is on record here, after it; a caller that must not act while the
 audit log is away makes sure of the log first.
 """
 
