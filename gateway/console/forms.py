@@ -58,6 +58,20 @@ class Form:
         """The lines of a text that are not empty."""
         return [line.strip() for line in self.text(name).splitlines() if line.strip()]
 
+    def numbers(self, name: str) -> dict[str, int]:
+        """Lines of a name and a whole number: ``minute 100``.
+
+        Raises:
+            InvalidParameter: A line is something else, or a name stands twice.
+        """
+        found: dict[str, int] = {}
+        for line in self.lines(name):
+            said, _, number = line.partition(" ")
+            if not number.strip().isdecimal() or len(number) > 12 or said in found:
+                raise InvalidParameter("A line has a name and a number, such as: minute 100", parameter=name)
+            found[said] = int(number)
+        return found
+
 
 async def read_form(request: Request, session: Session | None) -> Form:
     """Read the body to its end; admission has bounded it.

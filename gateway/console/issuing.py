@@ -55,6 +55,7 @@ async def issue(request: Request, joined: Joined, admission: Admitted, exchange:
             expires_at=expiry(form.text("days")),
             addresses=form.lines("addresses"),
             note=form.text("note"),
+            limits=form.numbers("limits"),
         )
         issued = await admin_keys.issue_key(wanted, joined, admission, exchange)
     except CallerError as error:
@@ -113,7 +114,7 @@ def _form(
         error.status if error else 200,
         roles={name: sorted(scopes) for name, scopes in joined.access.roles.items() if scopes <= givable},
         scopes={name: text for name, text in joined.access.scopes.items() if name in givable},
-        plans=[(name, joined.plans[name].description) for name in sorted(joined.plans)],
+        plans=[(name, joined.plans[name]) for name in sorted(joined.plans)],
         guarded=joined.access.four_eyes.scopes,
         lifetimes=LIFETIMES,
         error=error,

@@ -74,7 +74,8 @@ async def update(
     """Change what may be changed; a change that someone else made meanwhile is not overwritten."""
     form = await read_form(request, session_of(request))
     try:
-        patch = fitting(KeyPatch, **_patch(form))
+        present = await joined.administration.keys.show(Administrator.of(admission), key_id)
+        patch = fitting(KeyPatch, **_patch(form, dict(present.limits)))
         done = await admin_keys.update_key(
             key_id,
             patch,
@@ -150,8 +151,12 @@ async def _detail(
     )
 
 
-def _patch(form: Form) -> dict[str, Any]:
+def _patch(form: Form, limits: dict[str, int]) -> dict[str, Any]:
     """What the form says, as the API's merge patch. The form holds all fields; those that are the same change nothing.
+
+    Args:
+        form: As it was filled in.
+        limits: The key's own, as they are: those that the form does not name are the plan's again.
 
     Raises:
         InvalidParameter, MalformedBody: It does not fit.
@@ -162,6 +167,7 @@ def _patch(form: Form) -> dict[str, Any]:
         "plan": form.text("plan"),
         "scopes": form.all("scope"),
         "addresses": form.lines("addresses") or None,
+        "limits": dict.fromkeys(limits) | form.numbers("limits"),
     }
     if form.text("days") != KEEP:
         patch["expires_at"] = expiry(form.text("days"))

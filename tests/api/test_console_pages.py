@@ -274,3 +274,17 @@ def test_an_emergency_key_opens_the_console(site, admin):
     assert night.get("/console/switches").status_code == 200
     assert night.get("/console/keys/new").status_code == 403
     night.client.close()
+
+
+def test_a_key_has_limits_of_its_own_until_they_are_taken_away(admin):
+    key_id, _ = issued(admin, limits="minute 7\r\ninflight 2\r\n")
+    assert "7 in 1 minute" in admin.get(f"/console/keys/{key_id}").text
+    fields = {"owner": "PACS", "note": "", "plan": "standard", "days": "keep", "scope": ["predict"]}
+    odd = admin.post(f"/console/keys/{key_id}/update", **fields, limits="minute many", revision="1")
+    assert odd.status_code == 422
+    unknown = admin.post(f"/console/keys/{key_id}/update", **fields, limits="fortnight 3", revision="1")
+    assert unknown.status_code == 422
+    assert admin.post(f"/console/keys/{key_id}/update", **fields, limits="inflight 2", revision="1").status_code == 303
+    page = admin.get(f"/console/keys/{key_id}").text
+    assert "300 in 1 minute" in page
+    assert "2 at once" in page

@@ -59,7 +59,9 @@ class Person:
 
     def __init__(self, browser: Browser, site: Site, **options: object) -> None:
         self.origin = f"http://127.0.0.1:{site.port}"
-        self.context: BrowserContext = browser.new_context(base_url=self.origin, viewport=WIDE, **options)  # type: ignore[arg-type]
+        # Colours that are on their way from light to dark are no colours of ours.
+        given = {"base_url": self.origin, "viewport": WIDE, "reduced_motion": "reduce"} | options
+        self.context: BrowserContext = browser.new_context(**given)  # type: ignore[arg-type]
         self.context.set_default_timeout(10_000)
         self.page: Page = self.context.new_page()
         self.watch = Watch(self.page, self.origin)
