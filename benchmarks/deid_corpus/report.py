@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from benchmarks.deid_corpus.score import Failure, Score
 
 
+GOAL, FASTER = 0.9995, 3
+
+
 def by_type(scores: dict[str, Score]) -> str:
     """One row an action type, one column a tool; then removed and kept apart, all, leaks and refusals."""
     lines = [_row("action", [*scores], "")]
@@ -53,13 +56,29 @@ def failures(score: Score, limit: int | None = 20) -> str:
     return "\n".join(lines) or "  none"
 
 
+def goal(scores: dict[str, Score]) -> str:
+    """Whether each has what is asked for: ``GOAL`` of the actions, and no identifier left."""
+    said = []
+    for name, score in scores.items():
+        share = sum(score.correct.values()) / max(1, sum(score.total.values()))
+        met = share >= GOAL and not score.leaks
+        said.append(f"{name} {'met' if met else 'NOT met'}")
+    return f"goal: at least {GOAL:.2%} of all actions, 0 elements with an identifier: {', '.join(said)}"
+
+
 def speeds(milliseconds: dict[str, float]) -> str:
-    """Milliseconds a file; how many times ours they are; how many times the floor."""
+    """Milliseconds a file; how many times ours they are; how many times the floor; and the goals."""
     ours, floor = milliseconds["cordon"], milliseconds["floor"]
-    return "\n".join(
+    lines = [
         f"{name:18s}{value:8.2f} ms a file {value / ours:7.2f} x cordon {value / floor:7.2f} x floor"
         for name, value in milliseconds.items()
-    )
+    ]
+    lines.append(f"goal: at most 2 times the floor: {'met' if ours <= 2 * floor else 'NOT met'}")
+    peers = [value for name, value in milliseconds.items() if name not in {"cordon", "floor", "decoded"}]
+    if peers:
+        met = min(peers) >= FASTER * ours
+        lines.append(f"goal: {FASTER} times faster than the fastest other tool: {'met' if met else 'NOT met'}")
+    return "\n".join(lines)
 
 
 def _described(failure: Failure) -> str:

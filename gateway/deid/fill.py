@@ -32,8 +32,11 @@ _STRIP = 2**20  # pixels
 
 
 def paint(stored: Stored, cover: Cover, black: npt.NDArray[Any]) -> Stored:
-    """A copy of decoded values [rows, columns] or [rows, columns, 3] with ``black`` where ``cover`` is."""
-    painted = stored.copy()
+    """Decoded values [rows, columns] or [rows, columns, 3] with ``black`` where ``cover`` is.
+
+    Painted in place if they are nobody else's, else a copy.
+    """
+    painted = stored if stored.flags.owndata and stored.flags.writeable else stored.copy()
     painted[cover] = black
     return painted
 

@@ -166,7 +166,9 @@ def _jpeg_lossless(recoder: Recoder, stored: Stored) -> bytes:
     from imagecodecs import jpeg8_encode  # noqa: PLC0415 - 0.3 s to import, and seldom needed
 
     header = recoder.header
-    unsigned = stored.view(f"u{stored.dtype.itemsize}") & ((1 << header.bits_stored) - 1)
+    unsigned = stored.view(f"u{stored.dtype.itemsize}")
+    if header.signed:
+        unsigned = unsigned & ((1 << header.bits_stored) - 1)
     raw = "rgb" if header.samples == 3 else None  # from and to the same: the components as they are
     encoded = jpeg8_encode(
         np.ascontiguousarray(unsigned),

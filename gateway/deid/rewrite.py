@@ -93,7 +93,7 @@ class Rewrite:
                 show = partial(self._patched, number, stored, photometric, value)
                 yield from painted_strips(raw, self._seen_clean(cover, show), value, header)
             else:
-                painting = _Painting(self, number, partial(self._painted_native, raw, value))
+                painting = _Painting(self, number, partial(self._painted_native, raw, value), [])
                 yield painting.data(self._seen_clean(cover, painting.show))
 
     def _bits(self) -> Iterator[bytearray]:
@@ -110,7 +110,8 @@ class Rewrite:
                 yield self._written(stored).data
                 continue
             value = black(self.pixels.display, number, stored, photometric)
-            painting = _Painting(self, number, partial(self._painted, stored, value))
+            painting = _Painting(self, number, partial(self._painted, value), [stored])
+            del stored
             yield painting.data(self._seen_clean(cover, painting.show))
 
     def _frames(self) -> Iterator[tuple[int, Stored, str, Cover | None]]:
@@ -119,20 +120,32 @@ class Rewrite:
                 raise NotSanitizable("The frames of the object are encoded in different colours")
             cover = self.survey.cover(number)
             self.tally.frames_masked += cover is not None
-            yield number, without_unused(decoded, self.pixels.source.header), photometric, cover
+            frame = [without_unused(decoded, self.pixels.source.header)]
+            del decoded
+            yield number, frame.pop(), photometric, cover  # and no longer held here
 
-    def _painted(self, stored: Stored, value: npt.NDArray[Any], cover: Cover) -> _Written:
-        return self._written(paint(stored, cover, value))
+    def _painted(self, value: npt.NDArray[Any], frame: list[Stored], cover: Cover) -> _Written:
+        """``frame`` is emptied: of a large frame no more is in memory than has to be."""
+        painted = [paint(frame.pop(), cover, value)]
+        if self.pixels.source.header.frames > 1:
+            return self._written(painted[0])
+        mark, encoded = _mark(painted[0]), self.recoder.encode(painted[0])
+        painted.clear()
+        written = _Written(encoded, *self.recoder.decode(encoded))
+        return self._checked(written, same=_mark(written.stored) == mark)
 
     def _written(self, stored: Stored) -> _Written:
         """An encoded frame, if a reader decodes it to the same values."""
         encoded = self.recoder.encode(stored)
         written = _Written(encoded, *self.recoder.decode(encoded))
-        if written.photometric != self.recoder.header.photometric or not np.array_equal(written.stored, stored):
+        return self._checked(written, same=np.array_equal(written.stored, stored))
+
+    def _checked(self, written: _Written, *, same: bool) -> _Written:
+        if written.photometric != self.recoder.header.photometric or not same:
             raise NotSanitizable("A masked frame cannot be encoded again without a change to other pixels")
         return written
 
-    def _painted_native(self, raw: memoryview, value: npt.NDArray[Any], cover: Cover) -> _Written:
+    def _painted_native(self, raw: memoryview, value: npt.NDArray[Any], _: list[Stored], cover: Cover) -> _Written:
         painted = paint_native(raw, cover, value, self.recoder.header)
         return _Written(painted, *self.recoder.decode(memoryview(painted)))
 
@@ -177,8 +190,11 @@ class Rewrite:
 class _Painting:
     """One frame painted and written, with one mask after another. Only the last is kept."""
 
-    def __init__(self, rewrite: Rewrite, number: int, write: Callable[[Cover], _Written]) -> None:
+    def __init__(
+        self, rewrite: Rewrite, number: int, write: Callable[[list[Stored], Cover], _Written], stored: list[Stored]
+    ) -> None:
         self._rewrite = rewrite
+        self._stored = stored  # the frame as it was last written; handed over to be painted, and freed
         self._number = number
         self._write = write
         self._cover: Cover | None = None
@@ -196,8 +212,10 @@ class _Painting:
 
     def _as_written(self, cover: Cover) -> _Written:
         if self._written is None or self._cover is None or not np.array_equal(self._cover, cover):
+            if self._written is not None and self._stored is not None:
+                self._stored = [self._written.stored]  # a mask only grows, so what was painted is painted on
             self._written = None  # two of a large frame are too many
-            self._written, self._cover = self._write(cover), cover
+            self._written, self._cover = self._write(self._stored, cover), cover
         return self._written
 
 
@@ -207,3 +225,9 @@ class _Written(NamedTuple):
     data: bytes | bytearray
     stored: Stored
     photometric: str
+
+
+def _mark(stored: Stored) -> tuple[tuple[int, ...], str, bytes]:
+    """What two frames of the same values have in common."""
+    little = stored.astype(stored.dtype.newbyteorder("<"), copy=False)
+    return stored.shape, little.dtype.str, digest(little)

@@ -43,9 +43,11 @@ class StoredPixels:
                 yield number, *self.decode(number)
             return
         for number, frame in enumerate(self.encoded(), start=1):
-            with fence("A frame cannot be decoded"):
-                stored, photometric = self.source.decode_encoded(frame)
-            yield number, stored, photometric
+            yield number, *self._decoded(frame)  # and no longer held here
+
+    def _decoded(self, frame: bytes) -> tuple[Stored, str]:
+        with fence("A frame cannot be decoded"):
+            return self.source.decode_encoded(frame)
 
     def encoded(self) -> Iterator[bytes]:
         """The compressed frames in order. Raises Unreadable."""
