@@ -8,13 +8,12 @@ down, window by window, until the page is full or the bound of one search is rea
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
-from sqlalchemy.sql import literal
+from sqlalchemy import func, literal, select, tuple_
 
 from gateway.audit.chain import time_text
-from gateway.audit.search import condition, indexed, matching
+from gateway.audit.search import indexed, others, partial
 from gateway.audit.tables import audit
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ async def newest(
     high = high if cursor is None else min(high, cursor)
     by = await _leader(connection, filters, low, high)
     if by is not None or (not indexed(filters) and filters.outcome is None):
-        query = _query(filters, by, low, high).order_by(audit.c.seq.desc()).limit(limit + 1)
+        query = query_of(connection.dialect.name, filters, by, low, high).limit(limit + 1)
         found = list(await connection.execute(query))
         return found[:limit], found[limit - 1].seq if len(found) > limit else None
     return await _by_windows(connection, filters, low, high, limit)
@@ -62,7 +61,7 @@ async def oldest(connection: AsyncConnection, filters: Filters, after: int, unti
     """
     by = next(iter(indexed(filters)), None)
     high = min(until, after + LOOK)
-    query = _query(filters, by, after, high + 1).order_by(audit.c.seq).limit(limit)
+    query = query_of(connection.dialect.name, filters, by, after, high + 1, newest_first=False).limit(limit)
     found = list(await connection.execute(query))
     return found, found[-1].seq if len(found) == limit else high
 
@@ -99,12 +98,11 @@ def _moved(time: datetime, seconds: int) -> str:
 async def _leader(connection: AsyncConnection, filters: Filters, low: int, high: int) -> str | None:
     """The filter with the fewest records in this range, if they are few; or the only one that is set."""
     names = indexed(filters)
-    others = [name for name in filters.names() if name not in {"since", "until"}]
-    if len(others) == 1:
+    if len([name for name in filters.names() if name not in {"since", "until"}]) == 1:
         return next(iter(names), None)
     counts: dict[str, int] = {}
     for name in names:
-        some = select(literal(1)).where(*condition(filters, name), audit.c.seq > low, audit.c.seq < high).limit(FEW)
+        some = _led(connection.dialect.name, filters, name, low, high).limit(FEW)
         counts[name] = (await connection.execute(select(func.count()).select_from(some.subquery()))).scalar_one()
         if counts[name] < FEW // 10:
             return name
@@ -120,7 +118,7 @@ async def _by_windows(
     end = max(low + 1, high - LOOK)
     while high > end:
         start = max(end, high - WINDOW)
-        query = _query(filters, by, start - 1, high).order_by(audit.c.seq.desc()).limit(limit + 1 - len(found))
+        query = query_of(connection.dialect.name, filters, by, start - 1, high).limit(limit + 1 - len(found))
         found += await connection.execute(query)
         if len(found) > limit:
             return found[:limit], found[limit - 1].seq
@@ -128,5 +126,37 @@ async def _by_windows(
     return found, high if high > low + 1 else None
 
 
-def _query(filters: Filters, by: str | None, low: int, high: int) -> Select[int, str, str, str]:
-    return select(*_COLUMNS).where(*matching(filters, by), audit.c.seq > low, audit.c.seq < high)
+def query_of(
+    dialect: str, filters: Filters, by: str | None, low: int, high: int, *, newest_first: bool = True
+) -> Select[int, str, str, str]:
+    """The records between two numbers that match, in order.
+
+    Args:
+        dialect: Of the database.
+        filters: What to look for.
+        by: The filter whose index leads; None for the numbers themselves.
+        low: Only greater numbers.
+        high: Only smaller numbers.
+        newest_first: Or the oldest.
+    """
+    query: Select[int, str, str, str] = _led(dialect, filters, by, low, high, newest_first=newest_first)
+    return query.with_only_columns(*_COLUMNS).where(*others(filters, by))
+
+
+def _led(
+    dialect: str, filters: Filters, by: str | None, low: int, high: int, *, newest_first: bool = True
+) -> Select[Any]:
+    """All that the leading filter and the numbers leave, by the order of its index."""
+    seq = audit.c.seq
+    if by is None or by == "request_id" or dialect == "sqlite":
+        led = [] if by is None else [audit.c[by] == getattr(filters, by), *partial(filters, by)]
+        query = select(seq).where(*led, seq > low, seq < high)
+        return query.order_by(seq.desc() if newest_first else seq)
+    # PostgreSQL knows that a column which equals something is constant, and then takes the primary key's order, row by
+    # row, past all that does not match, where it thinks that many do. Of a comparison of pairs it does not know it:
+    # only the index of both columns has this order.
+    column, value = audit.c[by], getattr(filters, by)
+    pair = tuple_(column, seq)
+    between = (pair > tuple_(literal(value), literal(low)), pair < tuple_(literal(value), literal(high)))
+    order = (column.desc(), seq.desc()) if newest_first else (column, seq)
+    return select(seq).where(*between, *partial(filters, by)).order_by(*order)

@@ -73,27 +73,28 @@ def indexed(filters: Filters) -> tuple[str, ...]:
     )
 
 
-def condition(filters: Filters, name: str) -> list[ColumnElement[bool]]:
-    """The condition of one filter, such that its index is used."""
+def partial(filters: Filters, name: str) -> list[ColumnElement[bool]]:
+    """What must stand in a query for this filter's index to be used, besides the filter."""
     value = getattr(filters, name)
-    partial = _PARTIAL.get((name, value), _PARTIAL.get((name, None)))
-    return [audit.c[name] == value, *(() if partial is None else (partial,))]
+    found = _PARTIAL.get((name, value), _PARTIAL.get((name, None)))
+    return [] if found is None else [found]
 
 
-def matching(filters: Filters, by: str | None = None) -> list[ColumnElement[bool]]:
-    """The conditions, for SQL.
+def others(filters: Filters, by: str | None = None) -> list[ColumnElement[bool]]:
+    """The conditions, for SQL, of all filters but one; written so that no index fits them.
+
+    A planner without statistics takes any index, and one with them goes by the wrong one at times.
 
     Args:
         filters: What to look for.
-        by: The filter whose index is used. All others are written so that no index fits them: a planner without
-            statistics takes any.
+        by: The filter whose index leads.
     """
     conditions: list[ColumnElement[bool]] = []
     for name in filters.names():
         value = getattr(filters, name)
         if name == by:
-            conditions += condition(filters, name)
-        elif name == "since":
+            continue
+        if name == "since":
             conditions.append(audit.c.time.concat("") >= time_text(value))
         elif name == "until":
             conditions.append(audit.c.time.concat("") < time_text(value))
