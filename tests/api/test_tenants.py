@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from gateway.admission.key_record import NewKey
 from gateway.admission.key_request import KeyRequest
 from gateway.admission.key_requests import KeyRequests
-from gateway.admission.keys import KeyMaker
+from gateway.admission.keys import KeyMaker, new_id
 from gateway.app import check_routes
 from tests.support.issuer import SigningKey
 from tests.support.problems import assert_problem
@@ -41,7 +41,7 @@ def theirs(running_site) -> list[dict[str, str]]:
     now, issued = datetime.now(UTC), KeyMaker(b"p" * 32).issue()
     new = NewKey(owner="PACS", tenant="st-mary", scopes=frozenset({"predict"}), plan="standard")
     request = KeyRequest(
-        request_id="req_000000000000",
+        request_id=f"req_{new_id()}",
         kind="issue",
         key_id=issued.key_id,
         new=new,
@@ -90,9 +90,10 @@ def test_another_tenants_things_do_not_exist_on_any_administrative_route(site, t
         key_id, client_id = theirs[0]["key_id"], theirs[1]["client_id"]
         assert client.get(f"/v1/admin/keys/{key_id}").json()["revision"] == 1
         assert client.get(f"/v1/admin/clients/{client_id}").json()["status"] == "active"
-        assert client.get("/v1/admin/switches").json() == {"switches": []}
-        [request] = client.get("/v1/admin/key-requests").json()["requests"]
-        assert request["status"] == "pending"
+        off = {switch["name"] for switch in client.get("/v1/admin/switches").json()["switches"]}
+        assert not off & {"st-mary", key_id}
+        waiting = client.get("/v1/admin/key-requests", params={"limit": 1000}).json()["requests"]
+        assert {each["request_id"]: each["status"] for each in waiting}[theirs[2]["request_id"]] == "pending"
 
 
 async def endpoint() -> None:
