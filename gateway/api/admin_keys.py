@@ -101,7 +101,10 @@ async def update_key(
     response: Response,
     if_match: IfMatch = None,
 ) -> KeyChanged:
-    """A JSON merge patch. Needs `If-Match`: a change that was made meanwhile is not overwritten unseen."""
+    """A JSON merge patch, as `application/merge-patch+json` or `application/json`.
+
+    Needs `If-Match`: a change that was made meanwhile is not overwritten unseen.
+    """
     revision = _revision(if_match)
     by = await begin(joined, admission)
     done = await joined.administration.keys.update(by, key_id, patch.said(), revision=revision)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.admission.plans import Plans, Window
-from gateway.errors import Forbidden
+from gateway.errors import Forbidden, InvalidParameter
 
 SHIPPED = Path(__file__).resolve().parents[3] / "policies" / "plans.yaml"
 
@@ -80,3 +80,40 @@ def test_only_the_internal_plan_is_unlimited_as_shipped() -> None:
     plans = Plans.load(SHIPPED)
     assert {name for name in plans if plans[name].unlimited} == {"unlimited-internal"}
     assert not any(plans[name].shadow for name in plans)
+
+
+def test_limits_of_a_keys_own_take_the_place_of_the_plans_and_of_nothing_else() -> None:
+    plans = Plans.load(SHIPPED)
+    own = plans.of("standard", (("inflight", 16), ("minute", 600)))
+    assert {window.name: window.limit for window in own.windows} == {"burst": 20, "minute": 600, "day": 50_000}
+    assert [window.seconds for window in own.windows] == [window.seconds for window in plans["standard"].windows]
+    assert own.concurrency == 16
+    assert plans["standard"].concurrency == 8
+    assert plans.of("standard", ()) is plans["standard"]
+    # The same object each time: the limiter tells by it whether a refusal that it remembers is of this plan.
+    assert plans.of("standard", (("inflight", 16), ("minute", 600))) is own
+
+
+def test_a_limit_whose_window_the_plan_lost_makes_no_key_unlimited() -> None:
+    plans = Plans.load(SHIPPED)
+    assert plans.of("admin", (("day", 5), ("hour", 7))) == plans["admin"]
+    assert plans.of("unlimited-internal", (("minute", 5), ("inflight", 1))).unlimited
+    with pytest.raises(Forbidden):
+        plans.of("gone", (("minute", 5),))
+
+
+@pytest.mark.parametrize(
+    ("name", "limits", "parameter"),
+    [
+        ("gone", (), "plan"),
+        ("standard", (("hour", 5),), "limits"),
+        ("standard", (("minute", 0),), "limits"),
+        ("standard", (("minute", 10**9 + 1),), "limits"),
+        ("standard", (("inflight", 100_001),), "limits"),
+        ("unlimited-internal", (("inflight", 5),), "limits"),
+    ],
+)
+def test_what_a_key_cannot_be_given(name: str, limits: tuple[tuple[str, int], ...], parameter: str) -> None:
+    with pytest.raises(InvalidParameter) as refused:
+        Plans.load(SHIPPED).check(name, limits)
+    assert refused.value.members == {"parameter": parameter}
