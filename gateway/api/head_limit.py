@@ -59,7 +59,7 @@ class BoundedHeadProtocol(HttpToolsProtocol):
         self._since_step = 0 if self._stepped else self._since_step + len(data)
         if self._since_step > self.max_head_bytes:
             self._refuse(HeadTooLarge(f"The head may have at most {self.max_head_bytes} bytes"))
-        elif self._awaits_head() and self._head_timer is None:
+        elif self.awaits_head() and self._head_timer is None:
             self._start_head_timer()
 
     @override
@@ -67,6 +67,8 @@ class BoundedHeadProtocol(HttpToolsProtocol):
         self._stepped = True
         self._stop_head_timer()
         super().on_headers_complete()
+        # What came with the head is held; the rest waits in the kernel until the application asks for it, or is done.
+        self.flow.pause_reading()
 
     @override
     def on_body(self, body: bytes) -> None:
@@ -78,7 +80,8 @@ class BoundedHeadProtocol(HttpToolsProtocol):
         self._stepped = True
         super().on_message_complete()
 
-    def _awaits_head(self) -> bool:
+    def awaits_head(self) -> bool:
+        """Whether what comes next belongs to a head."""
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request
         return cycle is None or cycle.response_complete
 
@@ -98,7 +101,7 @@ class BoundedHeadProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         if self.transport.is_closing():
             return
-        if self._awaits_head():
+        if self.awaits_head():
             request_id = str(uuid.uuid4())
             body = orjson.dumps(error.problem(request_id))
             head = (

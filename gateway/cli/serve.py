@@ -79,14 +79,12 @@ def run(http: HttpSettings, listener: socket.socket) -> None:
     import uvicorn  # noqa: PLC0415 - not needed by the commands that do not serve
     from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
 
-    from gateway.api.head_limit import BoundedHeadProtocol  # noqa: PLC0415
-
     config = uvicorn.Config(
         "gateway.cli.serve:worker_application",
         factory=True,
         workers=http.workers,
         loop="uvloop",
-        http=BoundedHeadProtocol,
+        http="gateway.api.small_reads:SmallReads",
         ws="none",
         lifespan="on",
         log_config=None,

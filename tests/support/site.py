@@ -16,7 +16,7 @@ import uvicorn
 
 from gateway.admission.access import AccessPolicy
 from gateway.admission.key_record import NewKey
-from gateway.api.head_limit import BoundedHeadProtocol
+from gateway.api.small_reads import SmallReads
 from gateway.app import create_app
 from gateway.settings import (
     AdmissionSettings,
@@ -81,7 +81,7 @@ class Site:
     def start(self) -> Self:
         """Serve as ``cordon serve`` does; returns once requests are answered."""
         config = uvicorn.Config(
-            self.app, port=0, http=BoundedHeadProtocol, ws="none", lifespan="on", log_config=None, access_log=False,
+            self.app, port=0, http=SmallReads, ws="none", lifespan="on", log_config=None, access_log=False,
             server_header=False, proxy_headers=False, reset_contextvars=True, timeout_graceful_shutdown=2,
         )  # fmt: skip
         self._server = uvicorn.Server(config)

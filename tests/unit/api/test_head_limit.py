@@ -10,6 +10,7 @@ import pytest
 import uvicorn
 
 from gateway.api.head_limit import BoundedHeadProtocol
+from gateway.api.small_reads import SmallReads
 from gateway.cli.serve import listen
 
 LIMIT = BoundedHeadProtocol.max_head_bytes
@@ -17,6 +18,10 @@ LIMIT = BoundedHeadProtocol.max_head_bytes
 
 class Impatient(BoundedHeadProtocol):
     head_seconds = 0.3
+
+
+class Connection(SmallReads):
+    http = Impatient
 
 
 @dataclass
@@ -69,7 +74,7 @@ async def server() -> AsyncIterator[Server]:
         await send({"type": "http.response.body", "body": body})
 
     config = uvicorn.Config(
-        application, http=Impatient, lifespan="off", ws="none", log_config=None, access_log=False, timeout_keep_alive=1
+        application, http=Connection, lifespan="off", ws="none", log_config=None, access_log=False, timeout_keep_alive=1
     )
     running = uvicorn.Server(config)
     task = asyncio.create_task(running._serve([listener]))
