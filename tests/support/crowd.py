@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import random
 import secrets
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import structlog
 from pydantic import SecretStr
 
 from gateway.admission.decision import Claim
@@ -110,6 +112,7 @@ class Crowd:
 
 
 def _work(end: Connection, seed: int) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # Redis goes and comes
     chance = random.Random(seed)
     while (task := end.recv()) is not None:
         try:

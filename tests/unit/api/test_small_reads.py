@@ -17,7 +17,7 @@ from gateway.cli.serve import listen
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-BODY = bytes(range(256)) * (3 * 2**12)
+BODY = bytes(range(256)) * 2**12
 
 
 async def application(scope, receive, send) -> None:
@@ -82,7 +82,7 @@ def test_what_nobody_has_asked_for_is_not_held() -> None:
         async with served() as (server, port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(request("/late", chunked=False))
-            while not [each for each in server.server_state.connections if each.cycle]:
+            while not [each for each in server.server_state.connections if each.cycle]:  # noqa: ASYNC110 - nor for that
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.15)  # as much as it likes may come
             (connection,) = server.server_state.connections
