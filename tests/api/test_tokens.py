@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from gateway.app import create_app
-from gateway.settings import AdmissionSettings
+from gateway.settings import AdmissionSettings, OAuthSettings
 from tests.support.issuer import AUDIENCE, ISSUER, JwksServer, SigningKey, claims, serving
 from tests.support.problems import assert_problem
-from tests.support.site import Site, settings_for
+from tests.support.site import URL, Site, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def issuer() -> Iterator[JwksServer]:
         yield state
 
 
-def policy_with(issuer: JwksServer, folder: Path, **changes: Any) -> AdmissionSettings:
+def policy_with(issuer: JwksServer, folder: Path, /, **changes: Any) -> AdmissionSettings:
     """The shipped access policy and one issuer."""
     document = yaml.safe_load(SHIPPED.read_text("utf-8"))
     line = {
@@ -141,4 +141,25 @@ def test_a_bearer_that_may_issue_keys_issues_them_for_its_own_tenant(site: Site)
 def test_a_plan_that_is_none_stops_the_start(issuer: JwksServer, valkey: ValkeyServer, tmp_path: Path) -> None:
     settings = settings_for(tmp_path, valkey.url, admission=policy_with(issuer, tmp_path, plan="gone"))
     with pytest.raises(ValueError, match="st-mary-login: no such plan"):
+        create_app(settings)
+
+
+@pytest.mark.parametrize("taken", [{"name": "cordon"}, {"issuer": URL}], ids=str)
+def test_an_issuer_that_would_be_this_gateway_stops_the_start(
+    issuer: JwksServer, valkey: ValkeyServer, tmp_path: Path, taken: dict[str, str]
+) -> None:
+    settings = settings_for(tmp_path, valkey.url, admission=policy_with(issuer, tmp_path, **taken))
+    with pytest.raises(ValueError, match="that is this gateway"):
+        create_app(settings)
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_file_of_certificates_that_is_none_stops_the_start(
+    valkey: ValkeyServer, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    settings = settings_for(tmp_path, valkey.url, oauth=OAuthSettings(ca_certificates=str(file)))
+    with pytest.raises(ValueError, match="OAUTH_CA_CERTIFICATES"):
         create_app(settings)
