@@ -89,6 +89,8 @@ def test_it_starts_answers_and_stops_without_leaving_a_process(up: Up, state: Pa
     status, ready = get(f"{url}/readiness")
     assert status == 200
     assert ready["models"] == {"brain_mri_resnet50": "ok"}
+    assert get(f"{url}/.well-known/smart-configuration")[1]["token_endpoint"] == f"{url}/oauth/token"
+    assert (state / "secrets" / "oauth_signing_key").stat().st_mode & 0o077 == 0
 
     key = re.search(r"export CORDON_KEY=(cdn_\w+)", up.said)
     assert key
