@@ -201,7 +201,9 @@ class KeyAdministration:
             self._plans.check(after.plan, after.limits)
         if not names:
             return Changed(present, None, ())
-        if self._waits(by, after.scopes, names):
+        # To take a scope away gives nobody anything.
+        gives = tuple(name for name in names if name != "scopes" or not after.scopes <= before.scopes)
+        if self._waits(by, after.scopes, gives):
             check_new_key(after, self._now())
             handed = await self._ask(by, "update", key_id, after, names=names, revision=present.revision)
             return Changed(present, handed.request, names)

@@ -207,7 +207,9 @@ async def test_a_rotation_leaves_the_old_secret_until_it_is_approved(
 async def test_what_gives_nobody_anything_is_done_at_once(house: House, ann: Administrator) -> None:
     record, _ = await house.store.issue(new_key(scopes=AUDITOR))
     assert (await house.rules.keys.update(ann, record.key_id, {"note": "x"}, revision=1)).request is None
-    weaker = await house.rules.keys.update(ann, record.key_id, {"scopes": ["predict"]}, revision=2)
+    weaker = await house.rules.keys.update(ann, record.key_id, {"scopes": ["audit:read"]}, revision=2)
+    assert weaker.record.scopes == {"audit:read"}
+    weaker = await house.rules.keys.update(ann, record.key_id, {"scopes": ["predict"]}, revision=3)
     assert weaker.record.scopes == {"predict"}
     assert (await house.rules.keys.revoke(ann, record.key_id)).revoked_at is not None
     assert (await house.rules.keys.issue(ann, new_key())).request is None
