@@ -1,6 +1,6 @@
 """The limiter's promise for as long as you like: eight processes, and a Redis that is set back, restarted or lost.
 
-    python benchmarks/windows.py [--minutes 5] [--seed 0]
+    python benchmarks/windows.py [--minutes 2] [--seed 0]
 
 Each round is one of the ways below, with windows, costs and times drawn anew. What was let in within any true window,
 by the machine's monotonic clock, is held against the limit. In rounds of verdicts each answer of the script, the room
@@ -168,7 +168,7 @@ def show(tallies: dict[str, Tally]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=5.0, help="for how long")
+    parser.add_argument("--minutes", type=float, default=2.0, help="for how long")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn")
     choice = parser.parse_args()
     chance, tallies = random.Random(choice.seed), defaultdict[str, Tally](Tally)
