@@ -7,7 +7,10 @@ Measured, on generated lines and on pictures without text:
 - On a picture without text the network takes a head or a pelvis for one giant letter. With ordinary print beside it, it
   has the scale of text to go by. Print that stands upright beside the picture also makes it see vertical print in the
   same look; a second look at the picture turned by a quarter is not needed for that.
-- Print that touches the picture's edge needs something beyond it: the edge is continued by some pixels.
+- Print that touches the picture's edge needs something beyond it, and some way to the reference print: the edge is
+  continued by some pixels.
+- One look at two renderings of a grey frame, the first in two of the network's three colours and the second in the
+  third, finds print inside, above and below what the window shows as well as a look at each.
 """
 
 from __future__ import annotations
@@ -24,17 +27,17 @@ if TYPE_CHECKING:
     from gateway.deid.grain import Grain
     from gateway.ingest.image import DisplayFrame
 
-MARGIN = 8
-"""Pixels of the network's input above and left of the picture; below and right of it there are no more."""
+MARGIN = 4
+"""Pixels of the network's input above and left of the picture."""
 STRIDE = 32
 """The network's largest; both sides of its input are multiples of it."""
 
 _ENLARGED = 2.0  # at most: beyond it there is nothing more to see
 _NEIGHBOURHOOD = 31
-_STRIP = 24  # with the margin a whole stride
+_GAP = 12  # pixels below and right of the picture, before the reference print
+_STRIP = 16  # with margin and gap a whole stride
 _STRIP_PRINT = "REFERENCE 0123456789 ABCDEFGHIJKLMNOPQRSTUVWXYZ "
 _STRIP_SCALE = 0.35
-_STRIP_LINES = 2
 _FEWEST = 5  # strides of the input's width
 
 _ONE_LOOK = 1_200_000  # pixels; above it the network's memory counts, and tiles cost it less time a pixel
@@ -53,6 +56,29 @@ def scaled(picture: DisplayFrame, longest_side: int) -> DisplayFrame:
     return np.asarray(cv2.resize(picture, size, interpolation=way), dtype=np.uint8)
 
 
+def both(shown: DisplayFrame, every: DisplayFrame) -> DisplayFrame:
+    """Two renderings of one grey frame for one look, [height, width, 2].
+
+    Args:
+        shown: As a person would see it, [height, width].
+        every: All its stored values, whatever its window shows of them. Its neighbourhood's mean becomes middle grey,
+            so that print can be raised either way.
+    """
+    pair = np.empty((*shown.shape, 2), np.uint8)
+    pair[:, :, 0] = shown
+    mean = cv2.blur(every, (_NEIGHBOURHOOD, _NEIGHBOURHOOD))
+    pair[:, :, 1] = cv2.addWeighted(every, 1, mean, -1, 128)
+    return pair
+
+
+def planes(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A picture as the networks take it, [1 or 3, height, width]; of two renderings the first counts twice."""
+    if picture.ndim == 2:
+        return picture[None]
+    order = (0, 0, 1) if picture.shape[2] == 2 else (0, 1, 2)
+    return picture.transpose(2, 0, 1)[list(order)]
+
+
 def tiles(height: int, width: int) -> list[tuple[slice, slice]]:
     """Rows and columns of the looks that a picture takes: one, or overlapping tiles if it is large."""
     if height * width <= _ONE_LOOK:
@@ -68,6 +94,15 @@ def _cuts(side: int) -> list[slice]:
     return [slice(number * step, min((number + 1) * step + _OVERLAP, side)) for number in range(count)]
 
 
+def pixels(height: int, width: int) -> int:
+    """Of the network's input for a picture of some size: what a look costs."""
+    return _side(height, 1) * _side(width, _FEWEST)
+
+
+def _side(length: int, fewest: int) -> int:
+    return max(-(-(length + MARGIN + _GAP + _STRIP) // STRIDE), fewest) * STRIDE
+
+
 def batch(picture: DisplayFrame, noise: Grain | None, *, alone: bool = False) -> npt.NDArray[np.float32]:
     """The network's input: float32 [1, 3, height, width] in -1 to 1; the picture stands ``MARGIN`` from its top left.
 
@@ -77,29 +112,26 @@ def batch(picture: DisplayFrame, noise: Grain | None, *, alone: bool = False) ->
         alone: Black around it, in place of its edge continued: for what may be a line and nothing else.
     """
     height, width = picture.shape[:2]
-    raised = cv2.addWeighted(picture, 2, cv2.blur(picture, (_NEIGHBOURHOOD, _NEIGHBOURHOOD)), -1, 0)
+    mean = cv2.blur(picture, (_NEIGHBOURHOOD, _NEIGHBOURHOOD))
+    raised = np.asarray(cv2.addWeighted(picture, 2, mean, -1, 0), dtype=np.uint8)
     if noise is not None:
         raised = calmed(picture, raised, noise)
     beyond = cv2.BORDER_CONSTANT if alone else cv2.BORDER_REPLICATE
-    raised = cv2.copyMakeBorder(raised, MARGIN, MARGIN, MARGIN, MARGIN, beyond)
-    rows = -(-(height + MARGIN + _STRIP) // STRIDE) * STRIDE - _STRIP
-    columns = max(-(-(width + MARGIN + _STRIP) // STRIDE), _FEWEST) * STRIDE - _STRIP
+    rows, columns = _side(height, 1) - _STRIP, _side(width, _FEWEST) - _STRIP
     canvas = np.zeros((rows + _STRIP, columns + _STRIP, *picture.shape[2:]), np.uint8)
-    canvas[: height + 2 * MARGIN, : width + 2 * MARGIN] = raised
+    around = cv2.copyMakeBorder(raised, MARGIN, _GAP, MARGIN, _GAP, beyond)
+    canvas[: around.shape[0], : around.shape[1]] = around
     canvas[rows:, :columns].T[...] = _reference(columns).T
     canvas[:rows, columns:] = np.rot90(_reference(rows)).reshape(rows, _STRIP, *[1] * (picture.ndim - 2))
-    canvas[rows:, columns:] = 0
-    planes = canvas[None] if canvas.ndim == 2 else canvas.transpose(2, 0, 1)
     result = np.empty((1, 3, *canvas.shape[:2]), np.float32)
-    np.multiply(planes, np.float32(2 / 255), out=result[0])
+    np.multiply(planes(canvas), np.float32(2 / 255), out=result[0])
     result -= np.float32(1)
     return result
 
 
 def _reference(length: int) -> npt.NDArray[np.uint8]:
-    """Lines of print, [strip, length]."""
+    """A line of print, [strip, length]."""
     strip = np.zeros((_STRIP, length), np.uint8)
-    for line in range(_STRIP_LINES):
-        base = round(_STRIP * (line + 0.5) / _STRIP_LINES) + 4
-        cv2.putText(strip, _STRIP_PRINT, (6, base), cv2.FONT_HERSHEY_SIMPLEX, _STRIP_SCALE, 255, 1, cv2.LINE_AA)
+    base = _STRIP // 2 + 4
+    cv2.putText(strip, _STRIP_PRINT, (6, base), cv2.FONT_HERSHEY_SIMPLEX, _STRIP_SCALE, 255, 1, cv2.LINE_AA)
     return strip

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 if TYPE_CHECKING:
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from gateway.deid.grain import Place
+    from gateway.deid.grain import Grain, Place
     from gateway.deid.regions import TextRegion
     from gateway.ingest.image import DisplayFrame
 
 _LONG = 2.0  # heights: a shorter region is no line
 _STRAIGHT = 1.5  # times its own area, the upright box of a line that lies or stands
 _FEWEST = 6  # pixels beyond an end in which there can be more of a line
-_PLAIN = 8.0  # grey levels: a ground with less deviation holds no print that was missed
+_PLAIN, _FINE = 8.0, 9  # grey levels off the mean of so many pixels: a ground that differs less holds no print
 _NEXT, _BEFORE, _AFTER = 2.0, 3.0, 8.0  # heights: beyond the end for that, and what is looked at on both sides of it
 _ROOM = 4  # pixels above and below the line
 _GAP = 1.0  # heights without print, within a line
@@ -47,20 +48,14 @@ class Ending:
     stands: bool
     forward: bool
 
-    def pixels(self) -> int:
-        """Of what is looked at."""
-        rows, columns = self.place
-        return int((rows.stop - rows.start) * (columns.stop - columns.start))
-
-    def more(self, likely: npt.NDArray[np.float32], least: float) -> tuple[float, float, float, float] | None:
+    def more(self, along: npt.NDArray[np.float32], least: float) -> tuple[float, float, float, float] | None:
         """Left, top, width, height of what follows; None for nothing.
 
         Args:
-            likely: The network's map of ``place``.
+            along: The highest value of the network's map of ``place`` at each pixel along the line.
             least: What it is at print.
         """
         rows, columns = self.place
-        along = likely.max(1 if self.stands else 0)
         start = self.end - (rows.start if self.stands else columns.start)
         beyond = along[start:] if self.forward else along[:start][::-1]
         tall = self.line[1] - self.line[0]
@@ -76,8 +71,8 @@ class Ending:
         return float(first), across[0], float(length), across[1]
 
 
-def endings(regions: list[TextRegion], picture: DisplayFrame) -> Iterator[Ending]:
-    """The ends of lines beyond which there is something, and no other line."""
+def endings(regions: list[TextRegion], picture: DisplayFrame, noise: Grain | None) -> Iterator[Ending]:
+    """The ends of lines beyond which there is something, and no other line. Lines in grain are found otherwise."""
     boxes = [_box(region) for region in regions]
     limits = picture.shape[:2]
     for region, (left, top, right, bottom) in zip(regions, boxes, strict=True):
@@ -95,11 +90,19 @@ def endings(regions: list[TextRegion], picture: DisplayFrame) -> Iterator[Ending
             if beyond.stop - beyond.start < _FEWEST:
                 continue
             after = (beyond, slice(*line)) if stands else (slice(*line), beyond)
-            if float(picture[after].std()) < _PLAIN or any(_inside(after, box) for box in boxes):
+            if (noise is not None and noise[after].any()) or any(_inside(after, box) for box in boxes):
+                continue
+            if _roughness(picture[after]) < _PLAIN:
                 continue
             ahead = _ahead(end, _BEFORE * tall, _AFTER * tall, most, forward=forward)
             across = slice(max(0, line[0] - _ROOM), min(line[1] + _ROOM, limits[1 if stands else 0]))
             yield Ending((ahead, across) if stands else (across, ahead), line, end, stands, forward)
+
+
+def _roughness(ground: DisplayFrame) -> float:
+    """Standard deviation from the neighbourhood's mean, grey levels."""
+    level = ground.astype(np.float32)
+    return float((level - cv2.blur(level, (_FINE, _FINE))).std())
 
 
 def _ahead(end: int, back: float, on: float, most: int, *, forward: bool) -> slice:

@@ -27,7 +27,7 @@ class ClassLooks(Strict):
 
     Attributes:
         longest: Pixels of the longer side up to which a frame is looked at in its own size.
-        full_range: A second look at all stored values, whatever the object's window shows of them.
+        full_range: All stored values are looked at too, in the same look, whatever the object's window shows of them.
         again: Masked frames are looked at once more, as they were written.
     """
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from gateway.deid.canvas import both
 from gateway.deid.rewrite import MOST_MASKS
 from gateway.deid.strip import strip_jpeg
 from gateway.deid.survey import Tally
@@ -81,10 +82,10 @@ class RasterCleaner:
 
     def _cover(self, picture: Picture, tally: Tally, masked: Cover | None = None) -> Cover | None:
         looks = self._policy.whole.high
-        pictures: list[DisplayFrame] = [_shown(picture)]
+        shown = _shown(picture)
         if looks.full_range and picture.dtype != np.uint8:
-            pictures.append(spread(picture))
-        return self._surveyor.cover(pictures, looks, tally, masked=masked)
+            shown = both(shown, spread(picture))
+        return self._surveyor.cover([shown], looks, tally, masked=masked)
 
 
 def _shown(picture: Picture) -> DisplayFrame:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from gateway.deid.canvas import planes
 from gateway.deid.network import network
 
 if TYPE_CHECKING:
@@ -55,13 +56,12 @@ class Reader:
         self._characters = ["", *characters.splitlines(), " "]
 
     def read(self, line: DisplayFrame) -> Reading:
-        """Read one line of print that lies upright; uint8 [height, width] or [height, width, 3]."""
+        """Read one line of print that lies upright; uint8 [height, width] or [height, width, 2 or 3]."""
         width = min(_WIDEST, max(8, round(_HEIGHT * line.shape[1] / line.shape[0])))
         way = cv2.INTER_AREA if line.shape[0] > _HEIGHT else cv2.INTER_LINEAR
-        lying = cv2.resize(line, (width, _HEIGHT), interpolation=way)
-        planes = lying[None] if lying.ndim == 2 else lying.transpose(2, 0, 1)
+        lying = np.asarray(cv2.resize(line, (width, _HEIGHT), interpolation=way), dtype=np.uint8)
         batch = np.zeros((1, 3, _HEIGHT, -(-width // _STRIDE) * _STRIDE), np.float32)
-        batch[0, :, :, :width] = planes.astype(np.float32) * np.float32(2 / 255) - np.float32(1)
+        batch[0, :, :, :width] = planes(lying).astype(np.float32) * np.float32(2 / 255) - np.float32(1)
         (output,) = self._session.run(None, {self._input: batch})
         best, score = output[0].argmax(1), output[0].max(1)
         starts = (best != 0) & np.concatenate(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from gateway.deid.canvas import both
 from gateway.deid.fill import without_unused
 from gateway.errors import NotSanitizable
 
@@ -152,16 +153,17 @@ def renderings(
     *,
     patch: Patch | None = None,
 ) -> Iterator[DisplayFrame]:
-    """What is looked at: the frame as a person would see it, and all its values if the policy says so.
+    """What is looked at, in one look: the frame as a person would see it, and all its values if the policy says so.
 
     None is held here while it is looked at. ``patch`` is as in ``StoredPixels.show``.
     """
-    yield pixels.show(number, stored, photometric, patch)
-    every = (pixels.show_all(number, stored, photometric, patch),) if looks.full_range else ()
-    whole = [picture for picture in every if picture is not None]
+    every = pixels.show_all(number, stored, photometric, patch) if looks.full_range else None
+    if every is None:
+        yield pixels.show(number, stored, photometric, patch)
+        return
+    picture = [both(pixels.show(number, stored, photometric, patch), every)]
     del every
-    if whole:
-        yield whole.pop()
+    yield picture.pop()
 
 
 def digest(*arrays: npt.NDArray[Any]) -> bytes:

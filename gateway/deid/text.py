@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gateway.deid.canvas import MARGIN, batch, scaled, tiles
+from gateway.deid.canvas import MARGIN, batch, pixels, scaled, tiles
 from gateway.deid.endings import endings
 from gateway.deid.grain import grain, lines
 from gateway.deid.network import network
@@ -120,7 +120,7 @@ class TextDetector:
         text = [region for region in small if region not in blots]
         text += self._print(large, picture, _READ_CHARACTERS) + self._print(blots, picture, 1)
         if noise is not None:
-            text += self._drowned(picture, noise)
+            text += self._drowned(picture, noise, text)
         return text + self._continued(picture, text, noise), likely
 
     def _likely(self, picture: DisplayFrame, noise: Grain | None, *, alone: bool = False) -> npt.NDArray[np.float32]:
@@ -130,43 +130,54 @@ class TextDetector:
         likely: npt.NDArray[np.float32] = output[0, 0, MARGIN : MARGIN + height, MARGIN : MARGIN + width]
         return likely
 
-    def _drowned(self, picture: DisplayFrame, noise: Grain) -> list[TextRegion]:
-        """Lines in grain that the network finds where it is shown little else."""
+    def _drowned(self, picture: DisplayFrame, noise: Grain, text: list[TextRegion]) -> list[TextRegion]:
+        """Lines in grain that the network finds where it is shown nothing else."""
         found = []
-        for rows, columns in lines(picture, noise)[:_MOST_DROWNED]:
+        for rows, columns in lines(picture, noise, text)[:_MOST_DROWNED]:
             near: Place = (
                 slice(max(0, rows.start - _ROOM), rows.stop + _ROOM),
                 slice(max(0, columns.start - _ROOM), columns.stop + _ROOM),
             )
-            likely = self._likely(np.ascontiguousarray(picture[near]), noise[near], alone=True)
-            tall, long = rows.stop - rows.start, columns.stop - columns.start
-            along = likely.max(0 if long > tall else 1)
+            tall, wide = rows.stop - rows.start, columns.stop - columns.start
+            along = self._alone(picture[near], noise[near], stands=tall > wide)
             if float((along > _PEAK).mean()) > _ALONG:
-                centre = (columns.start + (long - 1) / 2, rows.start + (tall - 1) / 2)
-                found.append(TextRegion(centre, (float(long), float(tall)), 0.0, float(along.max())))
+                centre = (columns.start + (wide - 1) / 2, rows.start + (tall - 1) / 2)
+                found.append(TextRegion(centre, (float(wide), float(tall)), 0.0, float(along.max())))
         return found
 
     def _continued(self, picture: DisplayFrame, text: list[TextRegion], noise: Grain | None) -> list[TextRegion]:
         """What follows lines that were found in part."""
         found, left = [], _MOST_CONTINUED * picture.shape[0] * picture.shape[1]
-        for ending in endings(text, picture):
-            left -= ending.pixels()
+        for ending in endings(text, picture, noise):
+            part = picture[ending.place]
+            left -= pixels(*sorted(part.shape[:2]))
             if left < 0:
                 break
-            grained = None if noise is None else noise[ending.place]
-            likely = self._likely(np.ascontiguousarray(picture[ending.place]), grained, alone=True)
-            if (more := ending.more(likely, _PEAK)) is not None:
+            if (more := ending.more(self._alone(part, None, stands=ending.stands), _PEAK)) is not None:
                 x, y, width, height = more
                 found.append(TextRegion((x + width / 2, y + height / 2), (width, height), 0.0, 1.0))
         return found
 
+    def _alone(self, part: DisplayFrame, noise: Grain | None, *, stands: bool) -> npt.NDArray[np.float32]:
+        """The highest value of the network's map at each pixel along a line with nothing around it; turned to lie."""
+        if stands:
+            part = np.ascontiguousarray(np.rot90(part))
+            noise = None if noise is None else np.ascontiguousarray(np.rot90(noise))
+        along: npt.NDArray[np.float32] = self._likely(np.ascontiguousarray(part), noise, alone=True).max(0)
+        return along
+
     def _print(self, doubtful: list[TextRegion], picture: DisplayFrame, fewest: int) -> list[TextRegion]:
-        """Those in which enough can be read. Where that is so in one of them, single letters beside it count too."""
+        """Those in which enough can be read, one more in weak ones that are large.
+
+        Where that is so in one of them, single letters beside it count too.
+        """
         if len(doubtful) > _MOST_READ:
             return doubtful
         letters = [self._letters(picture, region) for region in doubtful]
-        enough = 1 if any(count >= fewest for count in letters) else fewest
-        return [region for region, count in zip(doubtful, letters, strict=True) if count >= enough]
+        least = [fewest + (fewest > 1 and region.score < _WEAK) for region in doubtful]
+        if any(count >= enough for count, enough in zip(letters, least, strict=True)):
+            least = [1] * len(doubtful)
+        return [region for region, count, enough in zip(doubtful, letters, least, strict=True) if count >= enough]
 
     def _letters(self, picture: DisplayFrame, region: TextRegion) -> int:
         """Different letters and digits that are read with certainty: either way up, along either side if about square.
@@ -181,7 +192,7 @@ class TextDetector:
             score = sum(scores) / max(1, len(scores))
             if score >= _READ_SCORE or (score >= _FAINT_SCORE and reading.variety() >= _FAINT_VARIETY):
                 most = max(most, reading.variety())
-            if most >= _READ_CHARACTERS:
+            if most > _READ_CHARACTERS:
                 break
         return most
 

@@ -1,8 +1,9 @@
 """Step 2 of 7: grey values made visible whatever any window would show of them.
 
-The values that occur are put in order and given greys at equal distances, so that gaps between them close: print of any
-value stands out from a ground of other values, and one hot pixel changes nothing. A linear scale from the lowest to the
-highest value hides print of a small amplitude, and equalizing the histogram hides print in a crowded part of it.
+A value's grey is the mean of two. By its place in the order of the values that occur: gaps between them close, and
+print of a small amplitude stands out. And by its size, between values that some pixels are beyond: print that is far
+from all other values stands out, and one hot pixel changes nothing. Either hides what the other shows; equalizing the
+histogram hides print in a crowded part of it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _LEVELS = 2**16
 _BLOCK = 2**20
+_BEYOND = 1e-4  # of the pixels, at each end: a line of print of nine pixels in a frame of 512 x 512 is ten times that
 
 
 def spread(stored: Stored, patch: Patch | None = None) -> npt.NDArray[np.uint8]:
@@ -44,9 +46,11 @@ def spread(stored: Stored, patch: Patch | None = None) -> npt.NDArray[np.uint8]:
 
 
 def _tones(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    order = np.cumsum(counts > 0) - 1
-    last = max(int(order[-1]), 1)
-    tones: npt.NDArray[np.uint8] = np.rint(np.maximum(order, 0) * (255 / last)).astype(np.uint8)
+    order = np.maximum(np.cumsum(counts > 0) - 1, 0)
+    below = np.cumsum(counts)
+    low, high = np.searchsorted(below, np.array([_BEYOND, 1 - _BEYOND]) * below[-1], side="right").tolist()
+    size = np.clip((np.arange(len(counts)) - low) / max(high - low, 1), 0, 1)
+    tones: npt.NDArray[np.uint8] = np.rint((order / max(int(order[-1]), 1) + size) * (255 / 2)).astype(np.uint8)
     return tones
 
 

@@ -53,13 +53,14 @@ def share_read(image: SanitizedImage, planted: Planted, reader: Reader) -> float
         columns = slice(max(0, int(left - margin)), int(right + margin) + 1)
         line = np.ascontiguousarray(np.rot90(tensor[rows, columns], way))
         large = cv2.resize(line, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
-        best = max(best, _share(planted.text, reader.read(large).text))
+        best = max(best, share(planted.text, reader.read(large).text))
         if best == 1:
             break
     return best
 
 
-def _share(written: str, read: str) -> float:
+def share(written: str, read: str) -> float:
+    """Share of the letters and digits of a text that were read, in their order; 0 to 1."""
     wanted, got = (
         "".join(character for character in text.casefold() if character.isalnum()) for text in (written, read)
     )
