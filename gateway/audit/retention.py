@@ -113,7 +113,9 @@ class Retention:
         before = now - self._keep
         margin = time_text(before - timedelta(seconds=CLOCKS_DIFFER_SECONDS))
         # By the clocks of all nodes, whatever is numbered up to here was made before that time.
-        last_old = select(audit.c.seq).where(audit.c.time < margin).order_by(audit.c.time.desc()).limit(1)
+        last_old = (
+            select(audit.c.seq).where(audit.c.time < margin).order_by(audit.c.time.desc(), audit.c.seq.desc()).limit(1)
+        )
         try:
             async with self._engine.connect() as connection:
                 first = (await connection.execute(select(func.min(audit.c.seq)))).scalar_one() or 0
