@@ -70,9 +70,11 @@ def hold_against_oracle(verdicts: Sequence[Verdict], plan: Plan) -> None:
 
 def hold_return_against_oracle(refused: Verdict, window: Window, returns: float, admitted: Sequence[Verdict]) -> None:
     """At the time that the caller was told there is room if nothing else comes, and a moment before there is none."""
+    # Which of two in the same microsecond was first is not known: neither way is anybody blamed for it.
     before = [each for each in admitted if each.at <= refused.at]
-    room = window.limit - refused.cost
-    assert sum(each.cost for each in before if each.at > returns - window.seconds + CLOCK_STEP) <= room, "too early"
+    surely_before = [each for each in before if each.at < refused.at]
+    room, full = window.limit - refused.cost, returns - window.seconds + CLOCK_STEP
+    assert sum(each.cost for each in surely_before if each.at > full) <= room, "too early"
     held = returns - (window.buckets + 1) * window.bucket_us / 1e6 - CLOCK_STEP
     assert sum(each.cost for each in before if each.at >= held) > room, "too late"
 
