@@ -31,6 +31,7 @@ __all__ = ["TextDetector", "TextRegion"]
 
 _EDGE = 0.05  # where a region ends on the map
 _PEAK = 0.3  # what its middle must reach; rapidocr's own threshold
+_NOTHING = 2  # grey levels between the darkest and the brightest pixel of a plain surface
 _MIN_AREA, _THIN = 4, 2  # pixels on the map; what is as thin as that is no print unless it is sure
 _UNCLIP = 1.6  # how far the detector's training shrank its regions (ratio of area to perimeter)
 
@@ -119,6 +120,7 @@ class TextDetector:
         blots = [region for region in small if _blot(region, small)]
         text = [region for region in small if region not in blots]
         text += self._print(large, picture, _READ_CHARACTERS) + self._print(blots, picture, 1)
+        text = [region for region in text if not _plain(picture, region)]
         if noise is not None:
             text += self._drowned(picture, noise, text)
         return text + self._continued(picture, text, noise), likely
@@ -139,10 +141,12 @@ class TextDetector:
                 slice(max(0, columns.start - _ROOM), columns.stop + _ROOM),
             )
             tall, wide = rows.stop - rows.start, columns.stop - columns.start
-            along = self._alone(picture[near], noise[near], stands=tall > wide)
-            if float((along > _PEAK).mean()) > _ALONG:
-                centre = (columns.start + (wide - 1) / 2, rows.start + (tall - 1) / 2)
-                found.append(TextRegion(centre, (float(wide), float(tall)), 0.0, float(along.max())))
+            for calmed in (noise[near], None):  # faint print needs it, other print is lost by it
+                along = self._alone(picture[near], calmed, stands=tall > wide)
+                if float((along > _PEAK).mean()) > _ALONG:
+                    centre = (columns.start + (wide - 1) / 2, rows.start + (tall - 1) / 2)
+                    found.append(TextRegion(centre, (float(wide), float(tall)), 0.0, float(along.max())))
+                    break
         return found
 
     def _continued(self, picture: DisplayFrame, text: list[TextRegion], noise: Grain | None) -> list[TextRegion]:
@@ -244,6 +248,14 @@ def _trace(regions: list[TextRegion], likely: npt.NDArray[np.float32]) -> bool:
         down = region.corners()[:, 1]
         outside[max(0, int(down.min())) : max(0, int(down.max()) + 1)] = 0
     return len(regions) > 1 or int((outside > _TRACE).sum()) > _TRACE_ROWS
+
+
+def _plain(picture: DisplayFrame, region: TextRegion) -> bool:
+    """Whether there is nothing within a region: a bar, as a mask is one."""
+    crop = straightened(picture, region)
+    height, width = crop.shape[:2]
+    inside = crop[height // 4 : height - height // 4, width // 10 : width - width // 10]
+    return bool((np.ptp(inside, axis=(0, 1)) <= _NOTHING).all())
 
 
 def _blot(region: TextRegion, others: list[TextRegion]) -> bool:

@@ -172,6 +172,14 @@ def _tones(picture) -> np.ndarray:
     return np.rint(picture * 255).astype(np.uint8)
 
 
+def test_a_plain_bar_is_no_print(detector):
+    """A mask is one."""
+    for height, tone in ((9, 0), (14, 255), (25, 0), (32, 90)):
+        picture = background("film", height, (300, 400))
+        picture[60 : 60 + height, 38 : 38 + 6 * height] = tone
+        assert detector.regions(picture, 512) == []
+
+
 def test_large_print_is_still_found(detector):
     for text in ("NOWAK", "DOE", "IT 7"):
         planted = plant("gradient", 2, (512, 512), 100, vertical=False, text=text)
