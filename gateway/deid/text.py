@@ -36,6 +36,7 @@ _MIN_AREA, _THIN = 4, 2  # pixels on the map; what is as thin as that is no prin
 _UNCLIP = 1.6  # how far the detector's training shrank its regions (ratio of area to perimeter)
 
 _LARGE_SHARE, _LARGE = 0.17, 60  # of the look's shorter side, and pixels: taller print is rare, and anatomy is not
+_HUGE_SHARE = 0.25  # of the same: organs are, and two rings or strokes in them are soon read as a number
 _LINE = 4.0  # longer than this many heights: a line, however large
 _WEAK = 0.7  # a blot that stands alone, no longer than twice its height, and no surer than this is doubtful too
 _TALL, _WEAK_TALL = 40, 0.95  # or than this, if it is so tall
@@ -171,14 +172,15 @@ class TextDetector:
         return along
 
     def _print(self, doubtful: list[TextRegion], picture: DisplayFrame, fewest: int) -> list[TextRegion]:
-        """Those in which enough can be read, one more in weak ones that are large.
+        """Those in which enough can be read, one more in weak ones that are huge.
 
         Where that is so in one of them, single letters beside it count too.
         """
         if len(doubtful) > _MOST_READ:
             return doubtful
         letters = [self._letters(picture, region) for region in doubtful]
-        least = [fewest + (fewest > 1 and region.score < _WEAK) for region in doubtful]
+        huge = _HUGE_SHARE * min(picture.shape[:2])
+        least = [fewest + (min(region.size) > huge and region.score < _WEAK) for region in doubtful]
         if any(count >= enough for count, enough in zip(letters, least, strict=True)):
             least = [1] * len(doubtful)
         return [region for region, count, enough in zip(doubtful, letters, least, strict=True) if count >= enough]
