@@ -1,7 +1,7 @@
 """The audit log takes additions alone, and what was given up by a signed statement may go.
 
-Triggers refuse a change or a removal, whoever asks: they stop mistakes and a role that may not alter the schema. Whoever
-may drop them is found by verification.
+Triggers refuse a change or a removal, whoever asks: they stop mistakes and a role that may not alter the schema.
+Whoever may drop them is found by verification.
 """
 
 from __future__ import annotations
