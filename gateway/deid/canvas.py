@@ -15,7 +15,8 @@ Measured, on generated lines and on pictures without text:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ import numpy.typing as npt
 from gateway.deid.grain import calmed
 
 if TYPE_CHECKING:
-    from gateway.deid.grain import Grain
+    from gateway.deid.grain import Grain, Place
     from gateway.ingest.image import DisplayFrame
 
 MARGIN = 4
@@ -40,19 +41,50 @@ _STRIP_PRINT = "REFERENCE 0123456789 ABCDEFGHIJKLMNOPQRSTUVWXYZ "
 _STRIP_SCALE = 0.35
 _FEWEST = 5  # strides of the input's width
 
-_ONE_LOOK = 1_200_000  # pixels; above it the network's memory counts, and tiles cost it less time a pixel
+ONE_LOOK = 1_200_000  # pixels; above it the network's memory counts, and tiles cost it less time a pixel
 _TILE = 1120
 _OVERLAP = 80  # more than a line of print is tall: every line stands whole in one tile across its height
 
 
-def scaled(picture: DisplayFrame, longest_side: int) -> DisplayFrame:
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """Two renderings of one large grey frame, for one look; ``both`` joins them piece by piece, as they are looked at.
+
+    Attributes:
+        shown, every: As ``both`` takes them.
+    """
+
+    shown: DisplayFrame = field(repr=False)
+    every: DisplayFrame = field(repr=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of the array of both."""
+        return (*self.shown.shape, 2)
+
+    def __getitem__(self, place: Place) -> DisplayFrame:
+        return both(self.shown[place], self.every[place])
+
+
+Picture: TypeAlias = "DisplayFrame | Pair"
+"""What can be looked at."""
+
+
+def scaled(picture: Picture, longest_side: int) -> Picture:
     """The picture with its longer side at ``longest_side`` pixels, enlarged to twice its size at most."""
     height, width = picture.shape[:2]
     factor = min(longest_side / max(height, width), _ENLARGED)
     if factor == 1:
         return picture
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    if isinstance(picture, Pair):
+        pair = Pair(_resized(picture.shown, size), _resized(picture.every, size))
+        return pair if size[0] * size[1] > ONE_LOOK else pair[:, :]
+    return _resized(picture, size)
+
+
+def _resized(picture: DisplayFrame, size: tuple[int, int]) -> DisplayFrame:
+    way = cv2.INTER_AREA if size[0] < picture.shape[1] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, size, interpolation=way), dtype=np.uint8)
 
 
@@ -81,7 +113,7 @@ def planes(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def tiles(height: int, width: int) -> list[tuple[slice, slice]]:
     """Rows and columns of the looks that a picture takes: one, or overlapping tiles if it is large."""
-    if height * width <= _ONE_LOOK:
+    if height * width <= ONE_LOOK:
         return [(slice(0, height), slice(0, width))]
     return [(rows, columns) for rows in _cuts(height) for columns in _cuts(width)]
 

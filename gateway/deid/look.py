@@ -17,10 +17,10 @@ from gateway.errors import GatewayError, NotSanitizable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gateway.deid.canvas import Picture
     from gateway.deid.markers import Markers
     from gateway.deid.pixel_policy import ClassLooks
     from gateway.deid.regions import TextRegion
-    from gateway.ingest.image import DisplayFrame
 
 Cover = npt.NDArray[np.bool_]
 """Where a frame is masked, [rows, columns]."""
@@ -50,7 +50,7 @@ class Look:
         self._detector: TextDetector | None = None
 
     def regions(
-        self, frame: DisplayFrame, upright: int, turned: int | None = None, keep: Markers | None = None
+        self, frame: Picture, upright: int, turned: int | None = None, keep: Markers | None = None
     ) -> list[TextRegion]:
         """As ``TextDetector.regions``. Raises NotSanitizable if the detector fails."""
         try:
@@ -63,7 +63,7 @@ class Look:
             raise NotSanitizable("The text detector failed, and the policy is to refuse then") from error
 
     def cover(
-        self, pictures: Iterable[DisplayFrame], looks: ClassLooks, pad: int, *, masked: Cover | None = None
+        self, pictures: Iterable[Picture], looks: ClassLooks, pad: int, *, masked: Cover | None = None
     ) -> tuple[Cover | None, int]:
         """Where text stands in a frame.
 
@@ -97,8 +97,8 @@ class Look:
                 cover = covered(whole.shape, found, pad / scale, onto=cover)
         return cover, count
 
-    def _regions_in(self, picture: DisplayFrame, place: Place, scale: float) -> list[TextRegion]:
-        part = picture[place]
+    def _regions_in(self, picture: Picture, place: Place, scale: float) -> list[TextRegion]:
+        part = picture if place == _WHOLE else picture[place]
         found = self.regions(part, max(1, round(scale * max(part.shape[:2]))), keep=self._keep)
         left, top = place[1].start or 0, place[0].start or 0
         return [replace(region, centre=(region.centre[0] + left, region.centre[1] + top)) for region in found]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from gateway.deid.canvas import Picture
     from gateway.ingest.image import DisplayFrame
 
 
@@ -45,7 +46,7 @@ def straightened(picture: DisplayFrame, region: TextRegion) -> DisplayFrame:
     return np.asarray(np.rot90(crop) if height > width else crop, dtype=np.uint8)
 
 
-def resized(region: TextRegion, look: DisplayFrame, frame: DisplayFrame) -> TextRegion:
+def resized(region: TextRegion, look: Picture, frame: Picture) -> TextRegion:
     """In the frame's own pixels. The two factors differ by rounding only, so the angle stays."""
     x, y = frame.shape[1] / look.shape[1], frame.shape[0] / look.shape[0]
     scale = (x + y) / 2

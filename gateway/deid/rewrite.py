@@ -19,11 +19,11 @@ from gateway.ingest.patch import Patch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from gateway.deid.canvas import Picture
     from gateway.deid.look import Cover
     from gateway.deid.pixel_policy import ClassLooks
     from gateway.deid.survey import Survey, Surveyor, Tally
     from gateway.ingest.codecs import Stored
-    from gateway.ingest.image import DisplayFrame
     from gateway.ingest.stored import StoredPixels
 
 MOST_MASKS = 4
@@ -151,11 +151,11 @@ class Rewrite:
 
     def _patched(
         self, number: int, stored: Stored, photometric: str, value: npt.NDArray[Any], cover: Cover
-    ) -> Iterator[DisplayFrame]:
+    ) -> Iterator[Picture]:
         """What is seen of a frame whose bytes are painted only while they are written."""
         return renderings(self.pixels, number, stored, photometric, self.looks, patch=Patch(cover, value))
 
-    def _seen_clean(self, cover: Cover, show: Callable[[Cover], Iterable[DisplayFrame]]) -> Cover:
+    def _seen_clean(self, cover: Cover, show: Callable[[Cover], Iterable[Picture]]) -> Cover:
         """A frame's mask, with what a look at the masked frame adds to it.
 
         Args:
@@ -200,7 +200,7 @@ class _Painting:
         self._cover: Cover | None = None
         self._written: _Written | None = None
 
-    def show(self, cover: Cover) -> Iterator[DisplayFrame]:
+    def show(self, cover: Cover) -> Iterator[Picture]:
         """What is seen of it."""
         written = self._as_written(cover)
         rewrite = self._rewrite

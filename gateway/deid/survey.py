@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gateway.deid.canvas import both
+from gateway.deid.canvas import ONE_LOOK, Pair, both
 from gateway.deid.fill import without_unused
 from gateway.errors import NotSanitizable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from gateway.deid.canvas import Picture
     from gateway.deid.look import Cover, Look
     from gateway.deid.pixel_policy import ClassLooks, PixelPolicy
     from gateway.ingest.codecs import Stored
-    from gateway.ingest.image import DisplayFrame
     from gateway.ingest.patch import Patch
     from gateway.ingest.stored import StoredPixels
 
@@ -111,7 +111,7 @@ class Surveyor:
             # Decoding native samples clears those bits, so they are looked for where they stand.
             raw = pixels.source.samples(number)
             survey.unused |= stored is not decoded or (raw is not None and without_unused(raw, header) is not raw)
-            pictures: Iterable[DisplayFrame] = renderings(pixels, number, stored, photometric, looks)
+            pictures: Iterable[Picture] = renderings(pixels, number, stored, photometric, looks)
             if header.frames > 1:  # else one rendering is in memory at a time
                 pictures = list(pictures)
                 key = digest(stored, *pictures)
@@ -130,7 +130,7 @@ class Surveyor:
         return survey
 
     def cover(
-        self, pictures: Iterable[DisplayFrame], looks: ClassLooks, tally: Tally, *, masked: Cover | None = None
+        self, pictures: Iterable[Picture], looks: ClassLooks, tally: Tally, *, masked: Cover | None = None
     ) -> Cover | None:
         """The text in one frame, by its renderings; ``masked`` as in ``Look.cover``."""
         began = perf_counter()
@@ -152,7 +152,7 @@ def renderings(
     looks: ClassLooks,
     *,
     patch: Patch | None = None,
-) -> Iterator[DisplayFrame]:
+) -> Iterator[Picture]:
     """What is looked at, in one look: the frame as a person would see it, and all its values if the policy says so.
 
     None is held here while it is looked at. ``patch`` is as in ``StoredPixels.show``.
@@ -161,12 +161,15 @@ def renderings(
     if every is None:
         yield pixels.show(number, stored, photometric, patch)
         return
-    picture = [both(pixels.show(number, stored, photometric, patch), every)]
-    del every
+    shown = pixels.show(number, stored, photometric, patch)
+    large = pixels.source.header.frames == 1 and shown.size > ONE_LOOK
+    picture = [Pair(shown, every) if large else both(shown, every)]
+    del shown, every
     yield picture.pop()
 
 
-def digest(*arrays: npt.NDArray[Any]) -> bytes:
+def digest(*pictures: Picture | npt.NDArray[Any]) -> bytes:
     """One digest of several arrays, whose types and shapes are those of one object's frames."""
+    arrays = [part for each in pictures for part in ((each.shown, each.every) if isinstance(each, Pair) else (each,))]
     each = b"".join(hashlib.sha256(np.ascontiguousarray(array).data).digest() for array in arrays)
     return hashlib.sha256(each).digest()

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gateway.deid.bridges import bridges
 from gateway.deid.canvas import MARGIN, batch, pixels, scaled, tiles
 from gateway.deid.endings import endings
 from gateway.deid.grain import grain, lines
@@ -23,6 +24,7 @@ from gateway.deid.reading import Reader
 from gateway.deid.regions import TextRegion, resized, stands, straightened, turned_back
 
 if TYPE_CHECKING:
+    from gateway.deid.canvas import Picture
     from gateway.deid.grain import Grain, Place
     from gateway.deid.markers import Markers
     from gateway.ingest.image import DisplayFrame
@@ -62,12 +64,12 @@ class TextDetector:
         self._reader = Reader()
 
     def regions(
-        self, frame: DisplayFrame, upright: int, turned: int | None = None, keep: Markers | None = None
+        self, frame: Picture, upright: int, turned: int | None = None, keep: Markers | None = None
     ) -> list[TextRegion]:
         """Every region of text.
 
         Args:
-            frame: uint8 [height, width] or [height, width, 3].
+            frame: uint8 [height, width] or [height, width, 3], or two renderings of a grey one.
             upright: Pixels to which the frame's longer side is scaled for the look; it is doubled at most. Above 1.25
                 million pixels the look is made in overlapping tiles, and at all of it once more, small.
             turned: The same for a further look at the frame turned by a quarter; None for none.
@@ -84,11 +86,14 @@ class TextDetector:
                 x, y = region.centre
                 found.append(TextRegion((x + columns.start, y + rows.start), region.size, region.angle, region.score))
         found = [resized(region, picture, frame) for region in found]
+        enlarged = picture.shape[0] > frame.shape[0]  # that makes grain soft, so none is seen any more
+        if enlarged and (noise := grain(frame[:, :])) is not None:
+            found += self._drowned(frame[:, :], noise, found)
         if len(places) > 1:
-            small = scaled(picture, _OVERVIEW)
+            small = scaled(picture, _OVERVIEW)[:, :]
             found += [resized(region, small, frame) for region in self._look(small, keep)]
         if turned is not None:
-            look = scaled(frame, turned)
+            look = scaled(frame, turned)[:, :]
             quarter = np.ascontiguousarray(np.rot90(look))
             found += [resized(turned_back(region, look.shape[1]), look, frame) for region in self._look(quarter, keep)]
         return found
@@ -124,7 +129,8 @@ class TextDetector:
         text = [region for region in text if not _plain(picture, region)]
         if noise is not None:
             text += self._drowned(picture, noise, text)
-        return text + self._continued(picture, text, noise), likely
+        text += self._continued(picture, text, noise)
+        return text + bridges(text), likely
 
     def _likely(self, picture: DisplayFrame, noise: Grain | None, *, alone: bool = False) -> npt.NDArray[np.float32]:
         """The network's map of a picture, [height, width]."""

@@ -292,7 +292,15 @@ class _Encoder:
         """The pixel element, part by part; a native one's length is filled in when it is known."""
         out.write(self._pixel_head(pixels, UNDEFINED if pixels.encapsulated else 0))
         start = out.tell()
-        out.writelines(pixels.parts)
+        parts = iter(pixels.parts)
+        first = next(parts, b"")  # after the first frame was looked at: what that takes is free again
+        if pixels.length is not None:
+            out.seek(start + pixels.length)
+            out.write(b"\0")  # its room at once: growing takes an eighth more than is needed
+            out.seek(start)
+        out.write(first)
+        out.writelines(parts)
+        out.truncate()
         if pixels.encapsulated:
             out.write(_DELIMITER)
             return

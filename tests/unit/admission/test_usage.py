@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+import structlog
 
 from gateway.admission.usage import ANONYMOUS, MANY, UsageCounter
 from gateway.admission.usage_report import CSV_HEAD, UsageDay, csv_text, together
@@ -178,13 +179,13 @@ async def test_a_store_that_fails_otherwise_does_not_end_the_counting(counter: U
     assert sum(sums["requests"] for sums in store.sums().values()) == 1
 
 
-async def test_what_is_lost_at_the_end_is_said(counter: UsageCounter, store: Store, capsys: Any) -> None:
+async def test_what_is_lost_at_the_end_is_said(counter: UsageCounter, store: Store) -> None:
     store.away = "before"
     note(counter)
     note(counter, "key_2")
-    await counter.close()
-    said = capsys.readouterr()
-    assert "usage.lost" in said.out + said.err
+    with structlog.testing.capture_logs() as lines:
+        await counter.close()
+    assert [line["requests"] for line in lines if line["event"] == "usage.lost"] == [2]
 
 
 def day(key_id: str = "key_1", tenant: str = "a", buckets: dict[int, int] | None = None, **counts: int) -> UsageDay:

@@ -45,6 +45,15 @@ def test_what_can_be_read_in_the_tensor_is_masked(reader, kind):
     assert left == []
 
 
+def test_a_line_drowned_in_the_grain_of_a_small_frame_is_masked(reader):
+    """The look enlarges it, which makes its grain soft: so grain is looked for before."""
+    line = plant("noise", 411, (320, 320), 6, vertical=True, contrast="faint", inverse=True)
+    assert line is not None
+    assert share_read(unmasked(line.picture), line, reader) >= READABLE
+    masked = _engine().deidentify(deid.image(frames=[line.picture]), tenant="a")
+    assert share_read(masked, line, reader) < READABLE
+
+
 def test_the_recogniser_reads_what_was_written(reader):
     """The proof above rests on it: a line at its place is read, another text is not taken for it."""
     line = plant("gradient", 1, (512, 512), 20, text="NOWAK KATARZYNA")

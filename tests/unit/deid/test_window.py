@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gateway.deid.canvas import both, planes
+from gateway.deid.canvas import ONE_LOOK, Pair, both, planes, scaled
 from gateway.deid.look import Look
 from gateway.deid.policy import load_policy
 from gateway.ingest.spread import spread
@@ -101,3 +101,26 @@ def test_the_first_rendering_has_two_of_the_networks_colours():
     assert planes(first).shape == (1, 2, 3)
     colour = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
     assert np.array_equal(planes(colour), colour.transpose(2, 0, 1))
+
+
+def test_a_large_frame_is_joined_piece_by_piece_and_its_print_is_covered(look):
+    size = (1200, 1400)
+    assert size[0] * size[1] > ONE_LOOK
+    for where, number in (("inside", 1), ("above", 2)):
+        values, (left, top, right, bottom) = _frame(where, "mr", number, 18, vertical=False)
+        large = np.pad(values, ((500, 300), (700, 220)), mode="reflect", reflect_type="even")
+        large[:500], large[900:], large[:, :700], large[:, 1180:] = 1200, 1200, 1200, 1200
+        cover, _ = look.cover([Pair(_shown(large), spread(large))], POLICY.whole.high, POLICY.pad)
+        assert cover is not None
+        assert cover.shape == size
+        assert cover[500 + top : 500 + bottom, 700 + left : 700 + right].mean() >= 0.9
+
+
+def test_a_pair_is_both_of_its_parts():
+    rng = np.random.default_rng(1)
+    shown, every = (rng.integers(0, 256, (900, 1500), np.uint8) for _ in range(2))
+    pair, place = Pair(shown, every), (slice(100, 300), slice(0, 700))
+    assert pair.shape == both(shown, every).shape
+    assert np.array_equal(pair[place], both(shown[place], every[place]))
+    assert scaled(pair, 1500) is pair
+    assert scaled(pair, 500)[:, :].shape == (300, 500, 2)
