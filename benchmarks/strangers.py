@@ -167,7 +167,7 @@ async def offer(kind: str, head: bytes, writer: asyncio.StreamWriter, seen: Seen
 
 def crowd(pipe: Any) -> None:
     """In a process of its own."""
-    os.nice(5)  # what they do to each other here, they would do on machines of their own
+    os.nice(19)  # what they do to each other here, they would do on machines of their own
     while (task := pipe.recv()) is not None:
         pipe.send(uvloop.run(strangers(*task)))
 
