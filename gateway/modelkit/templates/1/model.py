@@ -16,6 +16,10 @@ from typing import Any
 # and the system's packages would be found, never the environment that Triton was started with.
 sys.path[:0] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
 
+# OpenVINO tells its maker that it was started, by a process that it forks while threads run. Nothing here calls anyone
+# outside, and such a fork can hang for ever, and the model's start with it: the module is not to be had.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+
 import numpy as np  # noqa: E402 - needs the path above
 import openvino as ov  # noqa: E402
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found] # noqa: E402 - exists inside Triton alone
