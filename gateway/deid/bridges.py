@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.deid.regions import TextRegion
@@ -52,13 +52,22 @@ def _part(region: TextRegion, *, standing: bool) -> _Part:
 
 def _gaps(parts: list[_Part]) -> Iterator[tuple[tuple[float, float], tuple[float, float], float]]:
     """Centre and size, along and across, and the lesser score."""
-    for one, other in combinations(sorted(parts), 2):
-        gap, tall = other.start - one.end, max(one.tall, other.tall)
-        if not 0 < gap <= _GAP * tall or not (one.is_line or other.is_line):
-            continue
-        beside = min(one.bottom, other.bottom) - max(one.top, other.top)
-        if tall > _ALIKE * min(one.tall, other.tall) or beside < _BESIDE * min(one.tall, other.tall):
-            continue
-        top, bottom = min(one.top, other.top), max(one.bottom, other.bottom)
-        centre = ((one.end + other.start) / 2, (top + bottom) / 2)
-        yield centre, (gap, bottom - top), min(one.score, other.score)
+    parts = sorted(parts)
+    for place, one in enumerate(parts):
+        reach = one.end + _GAP * _ALIKE * one.tall  # what starts beyond it is too far, and so is all that follows
+        for other in islice(parts, place + 1, None):
+            if other.start > reach:
+                break
+            yield from _gap(one, other)
+
+
+def _gap(one: _Part, other: _Part) -> Iterator[tuple[tuple[float, float], tuple[float, float], float]]:
+    gap, tall = other.start - one.end, max(one.tall, other.tall)
+    if not 0 < gap <= _GAP * tall or not (one.is_line or other.is_line):
+        return
+    beside = min(one.bottom, other.bottom) - max(one.top, other.top)
+    if tall > _ALIKE * min(one.tall, other.tall) or beside < _BESIDE * min(one.tall, other.tall):
+        return
+    top, bottom = min(one.top, other.top), max(one.bottom, other.bottom)
+    centre = ((one.end + other.start) / 2, (top + bottom) / 2)
+    yield centre, (gap, bottom - top), min(one.score, other.score)
