@@ -95,7 +95,7 @@ class Pipeline:
         inference = await self.inference.infer(
             model.name,
             prepared.tensor.array,
-            classes=len(model.labels),
+            shape=(len(model.labels),),
             timeout=self.model_timeout,
             request_id=admission.request_id,
             version=model.version,
@@ -103,7 +103,7 @@ class Pipeline:
         story.seconds["infer"] = perf_counter() - inferred
 
         answer = respond(
-            inference.logits,
+            inference.output,
             model=model,
             model_version=inference.model_version,
             frame_numbers=prepared.frame_numbers,

@@ -15,11 +15,11 @@ class Inference:
     """The model's answer.
 
     Attributes:
-        logits: float32 [N, classes], finite.
+        output: float32 [N, *shape], finite; ``shape`` is what ``infer`` was asked for.
         model_version: The version that answered.
     """
 
-    logits: npt.NDArray[np.float32]
+    output: npt.NDArray[np.float32]
     model_version: str
 
 
@@ -31,18 +31,19 @@ class InferenceClient(Protocol):
         model: str,
         images: npt.NDArray[np.uint8],
         *,
-        classes: int,
+        shape: tuple[int, ...],
         timeout: float,  # noqa: ASYNC109 - becomes gRPC's own deadline, which the server sees as well
         request_id: str,
         version: str = "",
     ) -> Inference:
-        """Classify a batch.
+        """Ask the model about a batch.
 
         Args:
             model: The model's name.
             images: uint8 [N, height, width, 3], RGB. Sent as it is, or as float32 [N, 3, height, width] in [0, 1] to a
                 model whose metadata asks for that. More than the model's maximum batch is sent as several requests.
-            classes: How many logits an image must come back.
+            shape: What an image must come back as: ``(classes,)`` for logits; -1 takes any length of 1 or more, such as
+                the anchors in ``(84, -1)``, the same for all images.
             timeout: Seconds left; becomes the gRPC timeout, and cancels the call on the server.
             request_id: Correlation ID, sent as Triton's request ID.
             version: The model version to ask for; empty lets the server's policy choose.

@@ -24,7 +24,7 @@ class FakeClient:
     """An ``InferenceClient`` whose logits follow from the image's bytes alone.
 
     Attributes:
-        models: Name to number of classes.
+        models: Name to number of logits.
         size: Height and width that the models take.
         version: The version that answers.
         state: ``up``; ``down``: nothing answers; ``busy``: the queue is full.
@@ -46,7 +46,7 @@ class FakeClient:
         model: str,
         images: npt.NDArray[np.uint8],
         *,
-        classes: int,
+        shape: tuple[int, ...],
         timeout: float,  # noqa: ASYNC109 - the interface's own argument
         request_id: str,
         version: str = "",
@@ -69,7 +69,7 @@ class FakeClient:
         logits = np.stack([_logits(image, self.models[model]) for image in images])
         if self.broken:
             logits[0, 0] = np.nan
-        return Inference(validate(logits, images=len(images), classes=classes), self.version)
+        return Inference(validate(logits, images=len(images), shape=shape), self.version)
 
     async def ready(self, model: str, version: str = "") -> bool:
         """See ``InferenceClient``."""

@@ -82,7 +82,7 @@ class ResilientClient:
         model: str,
         images: npt.NDArray[np.uint8],
         *,
-        classes: int,
+        shape: tuple[int, ...],
         timeout: float,  # noqa: ASYNC109 - becomes gRPC's own deadline, which the server sees as well
         request_id: str,
         version: str = "",
@@ -100,7 +100,7 @@ class ResilientClient:
         async def ask() -> Inference:
             left = timeout - (self._now() - began)
             return await self._inner.infer(
-                model, images, classes=classes, timeout=left, request_id=request_id, version=version
+                model, images, shape=shape, timeout=left, request_id=request_id, version=version
             )
 
         with self._room(lane, len(images)):

@@ -34,7 +34,8 @@ CHANNEL = (
     # A host that vanished without a word is noticed while calls wait on it; else TCP takes a quarter of an hour.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.max_receive_message_length", 16 * 2**20),
+    # A detector answers an image of 640 x 640 with 84 x 8400 numbers, 2.8 MB: 16 images in one answer are 45.
+    ("grpc.max_receive_message_length", 64 * 2**20),
 )
 """https://grpc.github.io/grpc/core/group__grpc__arg__keys.html"""
 
@@ -105,7 +106,7 @@ class TritonClient:
         model: str,
         images: npt.NDArray[np.uint8],
         *,
-        classes: int,
+        shape: tuple[int, ...],
         timeout: float,  # noqa: ASYNC109 - becomes gRPC's own deadline, which the server sees as well
         request_id: str,
         version: str = "",
@@ -113,7 +114,7 @@ class TritonClient:
         """See ``InferenceClient``. Cancelling the task cancels the call on the server."""
         request = _Request(model, version, request_id, Deadline.after(timeout))
         try:
-            inference = await self._infer(request, images, classes)
+            inference = await self._infer(request, images, shape)
         except (ModelNotReady, InferenceRejected, InvalidAnswer):
             self._metadata.pop(request.key, None)  # the server may come back with another model
             self._suspect.add(request.key)
@@ -170,7 +171,7 @@ class TritonClient:
             known = self._metadata[request.key] = ModelMetadata.of(described, configured.config)
         return known
 
-    async def _infer(self, request: _Request, images: npt.NDArray[np.uint8], classes: int) -> Inference:
+    async def _infer(self, request: _Request, images: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> Inference:
         metadata = await self._read_metadata(request)
         metadata.check(images)
         size = metadata.max_batch or len(images)
@@ -178,8 +179,8 @@ class TritonClient:
 
         async def ask(part: npt.NDArray[np.uint8]) -> Inference:
             answer = await self._send(request, metadata, part)
-            logits = validate(_tensor(answer, metadata.output), images=len(part), classes=classes)
-            return Inference(logits, answer.get_response().model_version)
+            output = validate(_tensor(answer, metadata.output), images=len(part), shape=shape)
+            return Inference(output, answer.get_response().model_version)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -192,7 +193,9 @@ class TritonClient:
         answers = [task.result() for task in tasks]
         if len({answer.model_version for answer in answers}) > 1:
             raise ModelNotReady("the model changed its version in the middle of a request")
-        return Inference(np.concatenate([answer.logits for answer in answers]), answers[0].model_version)
+        if len({answer.output.shape[1:] for answer in answers}) > 1:
+            raise InvalidAnswer("the model answered parts of one request in different shapes")
+        return Inference(np.concatenate([answer.output for answer in answers]), answers[0].model_version)
 
     async def _send(self, request: _Request, metadata: ModelMetadata, images: npt.NDArray[np.uint8]) -> InferResult:
         """One request to the server: at most as many images as it takes at once."""

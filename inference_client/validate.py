@@ -1,6 +1,6 @@
 """Step 5 of 7: an answer is believed only after a look at it.
 
-A model server that was updated, misconfigured or is failing can answer with the wrong number of classes or with NaN;
+A model server that was updated, misconfigured or is failing can answer with an array of another shape or with NaN;
 both would become a confident wrong diagnosis.
 """
 
@@ -16,18 +16,22 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-def validate(logits: npt.NDArray[Any] | None, *, images: int, classes: int) -> npt.NDArray[np.float32]:
-    """The logits, if they are float32 [images, classes] and finite.
+def validate(output: npt.NDArray[Any] | None, *, images: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """The output, if it is float32 [images, *shape] and finite; a -1 in ``shape`` takes any length of 1 or more.
 
     Raises:
-        InvalidAnswer: They are not; says what was wanted and what came.
+        InvalidAnswer: It is not; says what was wanted and what came.
     """
-    if logits is None:
-        raise InvalidAnswer("the answer holds no logits")
-    if logits.dtype != np.float32:
-        raise InvalidAnswer(f"the logits are {logits.dtype}, not float32")
-    if logits.shape != (images, classes):
-        raise InvalidAnswer(f"the logits are {list(logits.shape)}, not {[images, classes]}")
-    if not np.isfinite(logits).all():
-        raise InvalidAnswer("the logits are not finite")
-    return logits
+    if output is None:
+        raise InvalidAnswer("the answer holds no output")
+    if output.dtype != np.float32:
+        raise InvalidAnswer(f"the output is {output.dtype}, not float32")
+    wanted = (images, *shape)
+    fits = output.ndim == len(wanted) and all(
+        want == length or (want == -1 and length > 0) for want, length in zip(wanted, output.shape, strict=True)
+    )
+    if not fits:
+        raise InvalidAnswer(f"the output is {list(output.shape)}, not {list(wanted)}")
+    if not np.isfinite(output).all():
+        raise InvalidAnswer("the output is not finite")
+    return output

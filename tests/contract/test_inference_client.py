@@ -127,18 +127,18 @@ async def ask(
     *,
     model: str = MODEL,
     version: str = "1",
-    classes: int = 4,
+    shape: tuple[int, ...] = (4,),
     seconds: float = 10.0,
 ) -> Inference:
     batch = images() if batch is None else batch
-    return await client.infer(model, batch, classes=classes, timeout=seconds, request_id="contract", version=version)
+    return await client.infer(model, batch, shape=shape, timeout=seconds, request_id="contract", version=version)
 
 
 async def test_logits_are_finite_float32_one_row_an_image(subject: Subject) -> None:
     answer = await ask(subject.client, images(3))
-    assert answer.logits.shape == (3, 4)
-    assert answer.logits.dtype == np.float32
-    assert np.isfinite(answer.logits).all()
+    assert answer.output.shape == (3, 4)
+    assert answer.output.dtype == np.float32
+    assert np.isfinite(answer.output).all()
     assert answer.model_version == "1"
 
 
@@ -150,27 +150,27 @@ async def test_an_image_gets_the_same_logits_alone_and_in_company(subject: Subje
     batch = images(3)
     alone = await ask(subject.client, batch[1:2])
     together = await ask(subject.client, batch)
-    assert np.abs(alone.logits[0] - together.logits[1]).max() < 0.01
+    assert np.abs(alone.output[0] - together.output[1]).max() < 0.01
 
 
 async def test_more_images_than_the_largest_batch_come_back_in_order(subject: Subject) -> None:
     batch = images(18)
     answer = await ask(subject.client, batch)
     last = await ask(subject.client, batch[17:])
-    assert answer.logits.shape == (18, 4)
-    assert np.abs(answer.logits[17] - last.logits[0]).max() < 0.01
+    assert answer.output.shape == (18, 4)
+    assert np.abs(answer.output[17] - last.output[0]).max() < 0.01
 
 
 async def test_concurrent_callers_each_get_their_own_answer(subject: Subject) -> None:
     batch = images(12)
     alone = await ask(subject.client, batch)
     answers = await asyncio.gather(*[ask(subject.client, batch[number : number + 1]) for number in range(12)])
-    assert np.abs(np.concatenate([answer.logits for answer in answers]) - alone.logits).max() < 0.01
+    assert np.abs(np.concatenate([answer.output for answer in answers]) - alone.output).max() < 0.01
 
 
 async def test_another_number_of_classes_is_an_invalid_answer(subject: Subject) -> None:
     with pytest.raises(InvalidAnswer):
-        await ask(subject.client, classes=5)
+        await ask(subject.client, shape=(5,))
 
 
 @pytest.mark.parametrize(("model", "version"), [("nobody", "1"), (MODEL, "7")])
@@ -206,7 +206,7 @@ async def test_a_full_queue_is_named_and_those_who_leave_it_do_not_hold_up_the_n
     async with asyncio.timeout(20):
         while True:
             try:
-                assert (await ask(subject.client)).logits.shape == (1, 4)
+                assert (await ask(subject.client)).output.shape == (1, 4)
                 break
             except ServerBusy:
                 await asyncio.sleep(0.1)
@@ -222,7 +222,7 @@ async def test_an_unloaded_model_is_not_ready_and_is_found_when_it_is_back(subje
     finally:
         await subject.load()
     assert await subject.client.ready(MODEL, "1")
-    assert (await ask(subject.client)).logits.shape == (1, 4)
+    assert (await ask(subject.client)).output.shape == (1, 4)
 
 
 async def test_closing_is_idempotent(subject: Subject) -> None:
@@ -262,7 +262,7 @@ async def test_a_stopped_server_costs_the_deadline_and_no_more(triton: TritonCli
         assert monotonic() - began < 2.5
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert (await ask(triton)).logits.shape == (1, 4)
+    assert (await ask(triton)).output.shape == (1, 4)
 
 
 @pytest.mark.stack
@@ -280,7 +280,7 @@ async def test_a_model_whose_process_died_is_not_ready_whatever_triton_says(stac
     finally:
         await subject.unload()
         await subject.load()
-    assert (await ask(subject.client)).logits.shape == (1, 4)
+    assert (await ask(subject.client)).output.shape == (1, 4)
     assert await subject.client.ready(MODEL, "1")
     await subject.client.close()
 
@@ -290,7 +290,7 @@ async def test_a_model_whose_process_died_is_not_ready_whatever_triton_says(stac
 async def test_served_answers_are_those_on_record(triton: TritonClient) -> None:
     rows = list(csv.DictReader((MRI / "labels.csv").read_text().splitlines()))
     batch = np.stack([np.asarray(Image.open(MRI / row["file"]).convert("RGB").resize((224, 224))) for row in rows])
-    logits = np.concatenate([(await ask(triton, batch[start : start + 16])).logits for start in range(0, 120, 16)])
+    logits = np.concatenate([(await ask(triton, batch[start : start + 16])).output for start in range(0, 120, 16)])
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     confidence = (exponentials / exponentials.sum(axis=1, keepdims=True)).max(axis=1)
     assert [LABELS[best] for best in logits.argmax(axis=1)] == [row["onnx_prediction"] for row in rows]

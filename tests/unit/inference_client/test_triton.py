@@ -42,9 +42,11 @@ def images(count: int = 1) -> np.ndarray:
     return np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((count, 8, 8, 3), np.uint8)
 
 
-async def ask(client: TritonClient, batch: np.ndarray | None = None, *, seconds: float = 5.0) -> Inference:
+async def ask(
+    client: TritonClient, batch: np.ndarray | None = None, *, seconds: float = 5.0, shape: tuple[int, ...] = (3,)
+) -> Inference:
     batch = images() if batch is None else batch
-    return await client.infer("m", batch, classes=3, timeout=seconds, request_id="r-1", version="1")
+    return await client.infer("m", batch, shape=shape, timeout=seconds, request_id="r-1", version="1")
 
 
 async def test_uint8_images_travel_as_they_are(client: TritonClient, server: KServeServer) -> None:
@@ -78,7 +80,7 @@ async def test_more_images_than_a_batch_are_split_sent_at_once_and_answered_in_o
     server.delay = 0.2
     began = monotonic()
     answer = await ask(client, images(10))
-    assert answer.logits[:, 0].tolist() == list(range(10))
+    assert answer.output[:, 0].tolist() == list(range(10))
     assert sorted(len(call.images) for call in server.calls) == [2, 4, 4]
     assert monotonic() - began < 0.5  # three times 0.2 s, one after the other, would be longer
 
@@ -161,6 +163,22 @@ async def test_an_answer_that_does_not_fit_is_not_believed(client: TritonClient,
         await ask(client)
 
 
+async def test_a_free_length_takes_what_comes_and_the_same_of_every_part(
+    client: TritonClient, server: KServeServer
+) -> None:
+    server.answer = lambda call: server.logits(call, np.ones((len(call.images), 6, 10), np.float32))
+    assert (await ask(client, images(8), shape=(6, -1))).output.shape == (8, 6, 10)
+    for shape in ((5, -1), (6, 9), (6,), (6, -1, -1)):
+        with pytest.raises(InvalidAnswer):
+            await ask(client, shape=shape)
+    server.answer = lambda call: server.logits(call, np.ones((4, 6, len(server.calls)), np.float32))
+    with pytest.raises(InvalidAnswer):
+        await ask(client, images(8), shape=(6, -1))
+    server.answer = lambda call: server.logits(call, np.ones((1, 6, 0), np.float32))
+    with pytest.raises(InvalidAnswer):
+        await ask(client, shape=(6, -1))
+
+
 async def test_parts_answered_by_two_versions_are_no_answer(client: TritonClient, server: KServeServer) -> None:
     server.answer = lambda call: server.logits(call, version=str(len(server.calls)))
     with pytest.raises(ModelNotReady):
@@ -234,7 +252,7 @@ async def test_a_part_that_fails_cancels_the_others(client: TritonClient, server
     server.answer = fail_one
     with pytest.raises(InvalidAnswer):
         await ask(client, images(8))
-    assert (await ask(client, images(8)[4:])).logits.shape == (4, 3)
+    assert (await ask(client, images(8)[4:])).output.shape == (4, 3)
 
 
 async def test_a_restarted_server_is_found_again_within_two_seconds() -> None:
@@ -254,7 +272,7 @@ async def test_a_restarted_server_is_found_again_within_two_seconds() -> None:
         answered = False
         while not answered and monotonic() - up < 2.0:
             with suppress(ModelNotReady):
-                answered = (await ask(client, seconds=1.0)).logits.shape == (1, 3)
+                answered = (await ask(client, seconds=1.0)).output.shape == (1, 3)
             await asyncio.sleep(0.02)
         assert answered
         assert await client.ready("m", "1")
