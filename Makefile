@@ -14,7 +14,7 @@ UV := .venv/bin/uv
 CORDON := .venv/bin/cordon
 TRITON_REQUIREMENTS := gateway/embedded/triton-requirements
 READY_POLICIES := $(foreach name,basic research safe-harbor longitudinal internal-qa,policies/deid/$(name).yaml)
-PEERS_REQUIREMENTS := benchmarks/deid_corpus/peers-requirements
+PEERS_REQUIREMENTS := benchmarks/deid_corpus/peers-requirements benchmarks/serving/peer-requirements
 
 .PHONY: help
 help: ## This list
@@ -74,13 +74,13 @@ triton-requirements: .venv/.installed ## Write the model server's requirements a
 		$(TRITON_REQUIREMENTS).in -o $(TRITON_REQUIREMENTS).txt
 
 .PHONY: peers-requirements
-peers-requirements: .venv/.installed ## Write the requirements of the benchmark's peers anew, with hashes
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		$(PEERS_REQUIREMENTS).in -o $(PEERS_REQUIREMENTS).txt
+peers-requirements: .venv/.installed ## Write the requirements of the benchmarks' peers anew, with hashes
+	for name in $(PEERS_REQUIREMENTS); do $(UV) pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate $$name.in -o $$name.txt || exit 1; done
 
 .PHONY: clean
 clean: ## Remove the environments and the local state (keys and audit log included)
-	rm -rf .venv .triton .peers .cordon
+	rm -rf .venv .triton .peers .peers-serving .cordon
 
 # What a virtual environment needs of the machine, said before anything is made.
 define check-python

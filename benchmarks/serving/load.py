@@ -1,0 +1,335 @@
+"""Who sends: prebuilt HTTP/1.1 requests over kept-alive connections, from one process of its own.
+
+Closed loop: so many callers, each sends its next request when it has its answer. Open loop: requests are due at times
+drawn beforehand (a Poisson process), whether or not earlier ones were answered, and a latency counts from when its
+request was due, not from when it was sent: a server that stalls cannot hide the requests that it held up ("coordinated
+omission", G. Tene, "How NOT to Measure Latency", 2013). How late the generator itself was is noted with each request.
+
+The generator shares the machine with what it measures. It parses no JSON and copies no body, so that it takes little
+of it; how much is in every result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import multiprocessing
+import os
+import random
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import uvloop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+UNANSWERED = 0
+"""In place of a status: the connection broke, or no answer came within ``GRACE_SECONDS`` of the run's end."""
+GRACE_SECONDS = 15.0
+CONNECTIONS = 2000
+"""Most connections of an open loop at once. A request that finds none free is counted as unanswered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to, and what.
+
+    Attributes:
+        name: What it is called in tables.
+        port: On 127.0.0.1.
+        request: The whole request: head and body, kept alive.
+    """
+
+    name: str
+    port: int
+    request: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of an open loop: requests a second, and for how long."""
+
+    rate: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of one run; arrays have one entry a request, in no order.
+
+    Attributes:
+        target: Its name.
+        seconds: For how long requests were sent, without the warm-up.
+        due: When it was due (open loop) or sent (closed loop), seconds from the end of the warm-up; below 0 in it.
+        late: Seconds from due to sent.
+        took: Seconds from due to the last byte of the answer.
+        status: HTTP status, or ``UNANSWERED``.
+        named_wait: Whether the answer had a Retry-After.
+        cpu: CPU seconds of the generator, warm-up included.
+    """
+
+    target: str
+    seconds: float
+    due: npt.NDArray[np.float64]
+    late: npt.NDArray[np.float64]
+    took: npt.NDArray[np.float64]
+    status: npt.NDArray[np.int16]
+    named_wait: npt.NDArray[np.bool_]
+    cpu: float
+
+
+class _Line(asyncio.Protocol):
+    """One connection. One request at a time; says by ``done`` how it ended."""
+
+    def __init__(self) -> None:
+        self.done: Callable[[_Line, int, bool], None] | None = None
+        self.open = False
+        self._transport: asyncio.Transport | None = None
+        self._held = bytearray()
+        self._wanted = 0
+        self._status = UNANSWERED
+        self._named_wait = self._last = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.open = True
+
+    def ask(self, request: bytes, done: Callable[[_Line, int, bool], None]) -> None:
+        assert self._transport is not None
+        self.done = done
+        self._held.clear()
+        self._wanted = 0
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._held += data
+        if not self._wanted:
+            end = self._held.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            head = bytes(self._held[:end]).lower()
+            self._status = int(head[9:12])
+            self._named_wait = b"\r\nretry-after:" in head
+            self._last = b"\r\nconnection: close" in head
+            self._wanted = end + 4 + _length(head)
+        if len(self._held) >= self._wanted:
+            if self._last:
+                self.close()
+            self._tell(self._status)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self.open = False
+        self._tell(UNANSWERED)
+
+    def close(self) -> None:
+        self.open = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _tell(self, status: int) -> None:
+        done, self.done = self.done, None
+        if done is not None:
+            done(self, status, self._named_wait and status != UNANSWERED)
+
+
+def _length(head: bytes) -> int:
+    at = head.find(b"\r\ncontent-length:")
+    if at < 0:
+        raise ValueError("an answer without Content-Length")
+    return int(head[at + 17 :].split(b"\r\n", 1)[0])
+
+
+async def _connect(port: int) -> _Line:
+    loop = asyncio.get_running_loop()
+    _, line = await loop.create_connection(_Line, "127.0.0.1", port)
+    return line
+
+
+class _Notes:
+    """Rows of a run, as they come."""
+
+    def __init__(self, target: Target, seconds: float, zero: float) -> None:
+        self.target, self.seconds, self.zero = target, seconds, zero
+        self.rows: list[tuple[float, float, float, int, bool]] = []
+        self._cpu = time.process_time()
+
+    def add(self, due: float, sent: float, status: int, named_wait: bool) -> None:
+        self.rows.append((due - self.zero, sent - due, time.perf_counter() - due, status, named_wait))
+
+    def run(self) -> Run:
+        due, late, took, status, named = zip(*self.rows, strict=True) if self.rows else ((),) * 5
+        return Run(
+            self.target.name,
+            self.seconds,
+            np.array(due),
+            np.array(late),
+            np.array(took),
+            np.array(status, np.int16),
+            np.array(named, bool),
+            time.process_time() - self._cpu,
+        )
+
+
+async def _closed(target: Target, callers: int, seconds: float, warm: float) -> Run:
+    lines = [await _connect(target.port) for _ in range(callers)]
+    zero = time.perf_counter() + warm
+    until = zero + seconds
+    notes = _Notes(target, seconds, zero)
+    left = callers
+    finished = asyncio.Event()
+
+    def turn(line: _Line) -> None:
+        sent = time.perf_counter()
+
+        def done(line: _Line, status: int, named_wait: bool) -> None:
+            nonlocal left
+            notes.add(sent, sent, status, named_wait)
+            if time.perf_counter() < until:
+                if line.open:
+                    turn(line)
+                    return
+                replacing.add(task := asyncio.ensure_future(again()))
+                task.add_done_callback(replacing.discard)
+                return
+            left -= 1
+            if not left:
+                finished.set()
+
+        line.ask(target.request, done)
+
+    async def again() -> None:
+        await asyncio.sleep(0.01)  # a server that drops connections is not hammered
+        line = await _connect(target.port)
+        lines.append(line)
+        turn(line)
+
+    replacing: set[asyncio.Future[None]] = set()
+    for line in lines:
+        turn(line)
+    try:
+        async with asyncio.timeout(warm + seconds + GRACE_SECONDS):
+            await finished.wait()
+    except TimeoutError:
+        pass
+    for line in lines:
+        line.close()
+    await asyncio.sleep(0.01)  # those without an answer are noted as such
+    return notes.run()
+
+
+async def _open(target: Target, phases: tuple[Phase, ...], warm: float, seed: int) -> Run:
+    chance = random.Random(seed)
+    idle: list[_Line] = [await _connect(target.port) for _ in range(8)]
+    every = set(idle)
+    waiting: set[asyncio.Future[None]] = set()
+    zero = time.perf_counter() + warm
+    notes = _Notes(target, sum(phase.seconds for phase in phases), zero)
+    outstanding = 0
+
+    def send(line: _Line, due: float) -> None:
+        sent = time.perf_counter()
+
+        def done(line: _Line, status: int, named_wait: bool) -> None:
+            nonlocal outstanding
+            outstanding -= 1
+            notes.add(due, sent, status, named_wait)
+            if line.open:
+                idle.append(line)
+            else:
+                every.discard(line)
+
+        line.ask(target.request, done)
+
+    async def send_on_new(due: float) -> None:
+        nonlocal outstanding
+        try:
+            line = await _connect(target.port)
+        except OSError:
+            outstanding -= 1
+            notes.add(due, time.perf_counter(), UNANSWERED, False)
+            return
+        every.add(line)
+        send(line, due)
+
+    begin = zero - warm
+    for phase in (Phase(phases[0].rate, warm), *phases):
+        end = begin + phase.seconds
+        due = begin + chance.expovariate(phase.rate)
+        while due < end:
+            pause = due - time.perf_counter()
+            if pause > 0:
+                await asyncio.sleep(pause)
+            while idle and not idle[-1].open:
+                every.discard(idle.pop())
+            outstanding += 1
+            if idle:
+                send(idle.pop(), due)
+            elif len(every) + len(waiting) < CONNECTIONS:
+                waiting.add(task := asyncio.ensure_future(send_on_new(due)))
+                task.add_done_callback(waiting.discard)
+            else:
+                outstanding -= 1
+                notes.add(due, time.perf_counter(), UNANSWERED, False)
+            due += chance.expovariate(phase.rate)
+        begin = end
+    last = time.perf_counter() + GRACE_SECONDS
+    while outstanding and time.perf_counter() < last:
+        await asyncio.sleep(0.02)
+    for line in every:
+        line.close()
+    await asyncio.sleep(0.01)  # those without an answer are noted as such
+    return notes.run()
+
+
+def _serve(pipe: Any, niceness: int) -> None:
+    """The generator's process."""
+    os.nice(niceness)
+    gc.disable()  # no pause of its own between a due time and its sending
+    while (task := pipe.recv()) is not None:
+        function, *arguments = task
+        pipe.send(uvloop.run(function(*arguments)))
+        gc.collect()
+
+
+class Generator:
+    """The process that sends. A context manager.
+
+    Args:
+        niceness: Added to its own; what is measured goes first.
+    """
+
+    def __init__(self, niceness: int = 5) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, niceness), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.send(None)
+        self._process.join(5.0)
+
+    def closed(self, target: Target, callers: int, seconds: float, *, warm: float = 0.5) -> Run:
+        """A closed loop."""
+        return self._do(_closed, target, callers, seconds, warm)
+
+    def open(self, target: Target, phases: tuple[Phase, ...], *, warm: float = 1.0, seed: int = 1) -> Run:
+        """An open loop; the warm-up has the first phase's rate."""
+        return self._do(_open, target, phases, warm, seed)
+
+    def _do(self, *task: Any) -> Run:
+        self._pipe.send(task)
+        while not self._pipe.poll(1.0):
+            if not self._process.is_alive():
+                raise RuntimeError("the generator ended")
+        run: Run = self._pipe.recv()
+        return run

@@ -1,0 +1,1 @@
+../../null/1/model.py
