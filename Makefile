@@ -103,7 +103,7 @@ ifeq ($(INSTALLER),uv)
 else
 	@$(PY) -m pip install --quiet --disable-pip-version-check 'pip>=25.1' 'uv>=0.13,<1'
 	@echo 'Installing the gateway into .venv with pip'
-	@$(PY) -m pip install --quiet -e '.[embedded,export,postgres]' --group dev
+	@$(PY) -m pip install --quiet -e '.[embedded,export,otel,postgres]' --group dev
 endif
 	@touch $@
 
