@@ -65,7 +65,6 @@ from gateway.audit.exporting import Exporting
 from gateway.audit.failure_modes import FailureModes
 from gateway.audit.reader import AuditReader
 from gateway.audit.recorder import Recorder
-from gateway.catalog import ModelCatalog
 from gateway.console import assets, audit, audit_export, issuing, key_requests, keys, overview, sign_in, switches
 from gateway.console.forms import MAX_BYTES as FORM_BYTES
 from gateway.console.middleware import ConsoleMiddleware, is_console
@@ -74,6 +73,7 @@ from gateway.database import create_engine
 from gateway.deid.uids import StandIns
 from gateway.deid_policies import DeidPolicies
 from gateway.isolation import Workers
+from gateway.models.catalog import ModelCatalog
 from gateway.pipeline import Pipeline
 from gateway.respond.prediction import largest_answer
 from gateway.services import Services

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from gateway.admission.principal import Admission
     from gateway.audit.events import Outcome
     from gateway.audit.recorder import Recorder
-    from gateway.catalog import ModelCatalog
     from gateway.ingest.frames import FrameSelection
     from gateway.ingest.upload import Upload
     from gateway.isolation import Workers
+    from gateway.models.catalog import ModelCatalog
     from gateway.respond.deidentified import ObjectAnswer
     from gateway.settings import DeidSettings, HttpSettings, IngestSettings
     from inference_client.client import InferenceClient

@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from gateway.audit.denials import DenialCounter
     from gateway.audit.failure_modes import FailureModes
     from gateway.audit.recorder import Recorder
-    from gateway.catalog import ModelCatalog
     from gateway.deid_policies import DeidPolicies
     from gateway.isolation import Workers
+    from gateway.models.catalog import ModelCatalog
     from gateway.settings import Settings
     from inference_client.client import InferenceClient
 

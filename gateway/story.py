@@ -15,7 +15,7 @@ from inference_client.errors import InferenceError, InferenceTimeout, InvalidAns
 if TYPE_CHECKING:
     from gateway.admission.principal import Admission
     from gateway.audit.events import Outcome
-    from gateway.catalog import ModelSpec
+    from gateway.models.spec import ModelSpec
     from gateway.work import Sanitized
 
 log = structlog.get_logger(__name__)

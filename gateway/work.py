@@ -19,11 +19,11 @@ from gateway.preprocess.tensor import Tensor, to_tensor
 from gateway.respond.deidentified import ObjectAnswer, respond_object
 
 if TYPE_CHECKING:
-    from gateway.catalog import ModelSpec
     from gateway.deid.image import Pseudonyms
     from gateway.deid.report import DeidReport
     from gateway.ingest.frames import FrameSelection
     from gateway.ingest.upload import MediaType, Upload
+    from gateway.models.spec import ModelSpec
     from gateway.settings import DeidSettings, IngestSettings
 
 

@@ -11,7 +11,7 @@ from gateway.api.describe import ALWAYS, problems
 from gateway.api.parts import Joined
 
 if TYPE_CHECKING:
-    from gateway.catalog import ModelSpec
+    from gateway.models.spec import ModelSpec
 
 router = APIRouter(tags=["predict"])
 

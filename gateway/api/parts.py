@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from gateway.audit.exporting import Exporting
     from gateway.audit.reader import AuditReader
     from gateway.audit.recorder import Recorder
-    from gateway.catalog import ModelCatalog
     from gateway.deid.uids import StandIns
     from gateway.deid_policies import DeidPolicies
+    from gateway.models.catalog import ModelCatalog
     from gateway.pipeline import Pipeline
 
 

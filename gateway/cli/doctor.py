@@ -9,12 +9,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from gateway.catalog import ModelCatalog
 from gateway.cli.up import TritonOption  # noqa: TC001 - typer reads the annotations when it runs
 from gateway.embedded import valkey
 from gateway.embedded.errors import StackError
 from gateway.embedded.stack import DEFAULT_MODELS_POLICY, DEFAULT_REPOSITORY
 from gateway.embedded.triton_environment import DEFAULT_ENVIRONMENT, TritonEnvironment
+from gateway.models.catalog import ModelCatalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable

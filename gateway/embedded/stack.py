@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from gateway.catalog import ModelCatalog
 from gateway.embedded.child import Child
 from gateway.embedded.errors import StackError
 from gateway.embedded.secrets import NAMES, TOKEN_KEY, ensure_secret, ensure_secrets
 from gateway.embedded.triton import Triton
 from gateway.embedded.triton_environment import DEFAULT_ENVIRONMENT, TritonEnvironment
 from gateway.embedded.valkey import Valkey
+from gateway.models.catalog import ModelCatalog
 
 if TYPE_CHECKING:
     import socket

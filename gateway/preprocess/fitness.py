@@ -9,8 +9,8 @@ from gateway.errors import WrongBodyPart, WrongModality
 if TYPE_CHECKING:
     from typing import Literal
 
-    from gateway.catalog import ModelSpec
     from gateway.errors import CallerError
+    from gateway.models.spec import ModelSpec
 
 
 def check_fitness(modality: str | None, body_part: str | None, model: ModelSpec) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from PIL import Image
 from gateway.deid.image import SanitizedImage
 
 if TYPE_CHECKING:
-    from gateway.catalog import InputSpec
     from gateway.ingest.image import DisplayFrame
+    from gateway.models.spec import InputSpec
 
 _REDUCING_GAP = 3.0  # Pillow's own limit from which the result is next to indistinguishable from a plain resize
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.catalog import UNCERTAIN
+from gateway.models.spec import UNCERTAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
 
-    from gateway.catalog import ModelSpec
     from gateway.deid.image import Pseudonyms
     from gateway.deid.report import DeidReport
+    from gateway.models.spec import ModelSpec
 
 DIGITS = 6
 """Digits after the point in every probability; the sum over the labels is 1 to within half of that a label."""

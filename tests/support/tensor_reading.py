@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from gateway.catalog import InputSpec
+from gateway.models.spec import InputSpec
 from gateway.preprocess.tensor import to_tensor
 from tests.support import deid
 

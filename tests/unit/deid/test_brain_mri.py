@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from gateway.catalog import InputSpec
+from gateway.models.spec import InputSpec
 from gateway.preprocess.tensor import to_tensor
 from tests.support import deid
 from tests.support.planted_text import draw, words

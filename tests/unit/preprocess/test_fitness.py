@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.catalog import InputSpec, ModelSpec
 from gateway.errors import WrongBodyPart, WrongModality
+from gateway.models.spec import InputSpec, ModelSpec
 from gateway.preprocess.fitness import check_fitness
 
 ALL = ModelSpec("brain", "1", "0" * 64, ("a", "b"), InputSpec())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gateway.catalog import InputSpec
+from gateway.models.spec import InputSpec
 from gateway.preprocess.tensor import to_tensor
 from tests.support import deid
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gateway.catalog import UNCERTAIN, InputSpec, ModelSpec
 from gateway.deid.image import Pseudonyms
 from gateway.deid.report import DeidReport
+from gateway.models.spec import UNCERTAIN, InputSpec, ModelSpec
 from gateway.respond.prediction import PredictAnswer, respond, softmax
 
 MODEL = ModelSpec("m", "3", "ab" * 32, ("Glioma", "Meningioma", "No Tumor"), InputSpec())

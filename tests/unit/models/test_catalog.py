@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gateway.catalog import ModelCatalog
 from gateway.errors import UnknownModel
+from gateway.models.catalog import ModelCatalog
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 POLICY = {
     "default": "m",
     "models": {
@@ -106,7 +106,7 @@ def test_no_name_is_the_default_and_a_wrong_one_is_unknown(house: House) -> None
     [
         (lambda h: h.policy.unlink(), "models.yaml", "No such file"),
         (lambda h: h.write_policy("a: [b"), "models.yaml", "line"),
-        (lambda h: h.write_policy("[]"), "models.yaml", "top level"),
+        (lambda h: h.write_policy("[]"), "models.yaml", "line 1: Input should be"),
         (lambda h: h.write_policy(POLICY | {"models": {}}), "models.yaml", "models"),
         (lambda h: h.write_policy(POLICY | {"default": "n"}), "models.yaml", "default: n is not among"),
         (lambda h: h.write_policy(POLICY | {"extra": 1}), "models.yaml", "extra"),
