@@ -7,6 +7,7 @@
     │   │   └── Suspended          403   the key or its tenant is switched off
     │   ├── NotFound               404
     │   ├── UnknownModel           404
+    │   ├── UnknownVersion         404   of a model
     │   ├── MethodNotAllowed       405
     │   ├── BodyTimeout            408
     │   ├── RequestInProgress      409   one with the same Idempotency-Key
@@ -97,6 +98,13 @@ class UnknownModel(NotFound):
 
     slug = "unknown-model"
     title = "No such model"
+
+
+class UnknownVersion(NotFound):
+    """The version of the model that was asked for is not on offer."""
+
+    slug = "unknown-version"
+    title = "No such version of the model"
 
 
 class MethodNotAllowed(CallerError):

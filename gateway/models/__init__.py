@@ -1,6 +1,9 @@
-"""Around step 5 of 7: the models on offer.
+"""Around step 5 of 7: the models on offer, and which version of each answers.
 
-spec.py      what is known of one version of a model; read by steps 4 to 7
-policy.py    the form of policies/models.yaml
-catalog.py   that file and the model repository's manifests, as one catalog
+    spec.py      what is known of one version of a model; read by steps 4 to 7
+    offer.py     a model with its versions and their shares
+    policy.py    the form of policies/models.yaml
+    catalog.py   that file and the model repository's manifests, as one catalog
+
+Which version answers now is for the operator to say while all runs; the file says it until then.
 """

@@ -14,13 +14,14 @@ POLICY = {
     "default": "m",
     "models": {
         "m": {
-            "version": "1",
+            "versions": {"1": {"weight": 100}},
             "modalities": ["MR"],
             "on_other_modality": "warn",
             "input": {"height": 224, "width": 224, "resize": "squash"},
         }
     },
 }
+INPUT = POLICY["models"]["m"]["input"]
 LABELS = b"Glioma\nNo Tumor\n"
 WEIGHTS = b"not a model, but a file with a digest"
 
@@ -110,8 +111,23 @@ def test_no_name_is_the_default_and_a_wrong_one_is_unknown(house: House) -> None
         (lambda h: h.write_policy(POLICY | {"models": {}}), "models.yaml", "models"),
         (lambda h: h.write_policy(POLICY | {"default": "n"}), "models.yaml", "default: n is not among"),
         (lambda h: h.write_policy(POLICY | {"extra": 1}), "models.yaml", "extra"),
-        (lambda h: h.change(version=1), "models.yaml", "models.m.version"),
-        (lambda h: h.change(version="7"), "manifest.json", "version 7 is not listed"),
+        (lambda h: h.change(version="1"), "models.yaml", "line 11: models.m.version: Extra"),
+        (lambda h: h.change(versions={}), "models.yaml", "models.m.versions"),
+        (
+            lambda h: h.change(versions={"1": {"weight": 90}}),
+            "models.yaml",
+            "line 3: models.m: .* 100 together, and are 90",
+        ),
+        (lambda h: h.change(versions={"1": {"weight": -1}}), "models.yaml", "models.m.versions.1.weight"),
+        (lambda h: h.change(versions={"v1": {"weight": 100}}), "models.yaml", "models.m.versions.v1"),
+        (
+            lambda h: h.change(versions={"1": {"weight": 100}, "7": {"weight": 0}}),
+            "models.yaml",
+            "models.m.versions.7: not listed in .*manifest.json",
+        ),
+        (lambda h: h.change(shadow={"version": "2", "share": 5}), "models.yaml", "version 2 is not among the versions"),
+        (lambda h: h.change(shadow={"version": "1", "share": 0}), "models.yaml", "models.m.shadow.share"),
+        (lambda h: h.change(task="weather"), "models.yaml", "models.m.task"),
         (lambda h: h.change(modalities="MR"), "models.yaml", "models.m.modalities"),
         (lambda h: h.change(modalities=["mr"]), "models.yaml", "models.m.modalities"),
         (lambda h: h.change(on_other_modality="allow"), "models.yaml", "models.m.on_other_modality"),
@@ -120,7 +136,21 @@ def test_no_name_is_the_default_and_a_wrong_one_is_unknown(house: House) -> None
         (lambda h: h.change(temperature=0), "models.yaml", "models.m.temperature"),
         (lambda h: h.change(uncertain_below=1.5), "models.yaml", "models.m.uncertain_below"),
         (lambda h: h.change(typo=1), "models.yaml", "models.m.typo"),
-        (lambda h: h.change(input={"height": 99, "width": 224, "resize": "squash"}), "manifest.json", "input"),
+        (lambda h: h.change(input=INPUT | {"height": 99}), "models.yaml", "models.m.input: the manifest of m says"),
+        (lambda h: h.change(input=INPUT | {"layout": "nchw"}), "models.yaml", "models.m.input: the manifest of m says"),
+        (lambda h: h.change(input=INPUT | {"colour": "grey"}), "models.yaml", "models.m.input: the manifest of m says"),
+        (
+            lambda h: h.change(input=INPUT | {"dtype": "float32"}),
+            "models.yaml",
+            "models.m.input: the manifest of m says",
+        ),
+        (lambda h: h.change(input=INPUT | {"mean": [0.5]}), "models.yaml", "mean: only float32 is scaled here"),
+        (
+            lambda h: h.change(input=INPUT | {"dtype": "float32", "std": [1, 2]}),
+            "models.yaml",
+            "std needs one number, or one for each of the 3 channels",
+        ),
+        (lambda h: h.change(input=INPUT | {"dtype": "float32", "std": [0]}), "models.yaml", "models.m.input.std.0"),
         (lambda h: (h.model / "manifest.json").unlink(), "manifest.json", "No such file"),
         (lambda h: (h.model / "manifest.json").write_text("{"), "manifest.json", "JSON"),
         (lambda h: h.write_manifest(name="n"), "manifest.json", "name is n"),
