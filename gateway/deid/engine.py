@@ -13,7 +13,7 @@ from gateway.deid.image import _SEAL, Pseudonyms, SanitizedImage, SanitizedObjec
 from gateway.deid.look import Look
 from gateway.deid.markers import shipped
 from gateway.deid.overlays import OverlayCleaner
-from gateway.deid.pixels import PixelMasker
+from gateway.deid.pixels import LEAVES, PixelMasker
 from gateway.deid.policy import digest, load_policy
 from gateway.deid.profile import HeaderProfile
 from gateway.deid.report import DeidReport
@@ -78,12 +78,13 @@ class DeidEngine:
         return self._header.rulebook
 
     @silence()
-    def deidentify(self, image: IdentifiableImage, *, tenant: str) -> SanitizedImage:
+    def deidentify(self, image: IdentifiableImage, *, tenant: str, leaves: int = LEAVES) -> SanitizedImage:
         """Make an image that identifies nobody.
 
         Args:
             image: What ingest decoded; not changed.
             tenant: Whose it is: stand-ins of different tenants cannot be linked.
+            leaves: The longer side of what leaves for the model, pixels: the larger, the closer the look for text.
 
         Raises:
             NotSanitizable: An identifier survived, more would have to be masked than the policy allows, the policy
@@ -91,7 +92,7 @@ class DeidEngine:
             Unreadable: A frame cannot be decoded.
         """
         self._refuse_faces(image.dataset)
-        pixels = self._masker.mask(image)
+        pixels = self._masker.mask(image, leaves)
         every_frame = self.policy.pixels.look and len(image.frame_numbers) == image.total_frames
         if image.dataset is None:
             actions, groups = _segments(image.segments)
@@ -188,6 +189,7 @@ def _sanitized(
         dataset=dataset,
         pseudonyms=pseudonyms,
         report=report,
+        stored=image.stored,
         seal=_SEAL,
     )
 

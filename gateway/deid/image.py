@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from gateway.deid.report import DeidReport
-    from gateway.ingest.image import DisplayFrame
+    from gateway.ingest.image import DisplayFrame, StoredSize
     from gateway.ingest.upload import MediaType
 
 _SEAL = object()
@@ -45,6 +45,7 @@ class SanitizedImage:
         dataset: The de-identified DICOM header without Pixel Data; None for JPEG and PNG.
         pseudonyms: Stand-ins of the identifiers that link objects.
         report: What was done; counts and tag numbers, no values.
+        stored: As in IdentifiableImage.
     """
 
     frames: tuple[DisplayFrame, ...] = field(repr=False)
@@ -54,6 +55,7 @@ class SanitizedImage:
     dataset: Dataset | None = field(repr=False)
     pseudonyms: Pseudonyms
     report: DeidReport
+    stored: StoredSize | None
     seal: object = field(repr=False)
 
     def __post_init__(self) -> None:

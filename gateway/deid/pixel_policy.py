@@ -10,7 +10,7 @@ from gateway.deid.strict import Strict
 
 
 class Looks(Strict):
-    """The scales at which a frame is looked at.
+    """The scales at which a frame is looked at of which 224 pixels leave for a model; for more they grow with it.
 
     Attributes:
         upright: Pixels of the longer side.

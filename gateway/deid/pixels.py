@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from math import ceil
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gateway.deid.look import Look, covered
+from gateway.deid.pixel_policy import Looks
 from gateway.errors import NotSanitizable
 
 if TYPE_CHECKING:
     from gateway.deid.pixel_policy import PixelPolicy
     from gateway.deid.regions import TextRegion
     from gateway.ingest.image import DisplayFrame, IdentifiableImage
+
+
+LEAVES = 224
+"""Pixels of the longer side of what leaves for the model, for which a policy states its looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +52,12 @@ class PixelMasker:
         self._policy = policy
         self._look = look
 
-    def mask(self, image: IdentifiableImage) -> MaskedFrames:
+    def mask(self, image: IdentifiableImage, leaves: int = LEAVES) -> MaskedFrames:
         """Decode every selected frame and mask the text in it.
+
+        Args:
+            image: What ingest decoded.
+            leaves: The longer side of what leaves for the model, pixels.
 
         Raises:
             NotSanitizable: Over the share cap, or the detector failed.
@@ -56,7 +66,8 @@ class PixelMasker:
         policy = self._policy
         if not policy.look:
             return MaskedFrames(tuple(frame for _, frame in image.frames()))
-        looks = policy.single_frame if len(image.frame_numbers) == 1 else policy.multi_frame
+        signed = policy.single_frame if len(image.frame_numbers) == 1 else policy.multi_frame
+        looks = _closer(signed, leaves)
         done: dict[bytes, DisplayFrame] = {}
         frames, regions, share, seconds, changed = [], 0, 0.0, 0.0, 0
         for _, frame in image.frames():
@@ -75,6 +86,14 @@ class PixelMasker:
             frames.append(done[key])
             changed += done[key] is not frame
         return MaskedFrames(tuple(frames), len(done), regions, share, seconds, changed)
+
+
+def _closer(signed: Looks, leaves: int) -> Looks:
+    """The policy's looks, as many times as large as what leaves is larger than what they were measured for."""
+    if leaves <= LEAVES:
+        return signed
+    turned = None if signed.turned is None else ceil(signed.turned * leaves / LEAVES)
+    return Looks.model_construct(upright=ceil(signed.upright * leaves / LEAVES), turned=turned)
 
 
 def _masked(frame: DisplayFrame, regions: list[TextRegion], pad: int, side: int) -> tuple[DisplayFrame, float]:

@@ -9,7 +9,7 @@ from gateway.errors import ImageTooLarge, NoPixels
 from gateway.ingest.codecs import PixelSource
 from gateway.ingest.guard import fence
 from gateway.ingest.header import PixelHeader
-from gateway.ingest.image import IdentifiableImage
+from gateway.ingest.image import IdentifiableImage, StoredSize
 from gateway.ingest.modality import body_part, modality
 from gateway.ingest.object import IdentifiableObject
 from gateway.ingest.part10 import read_file
@@ -53,6 +53,7 @@ def read_dicom(data: bytes, frames: FrameSelection, limits: IngestSettings) -> I
         modality=term,
         body_part=part,
         render=partial(_render, source, display),
+        stored=StoredSize(header.rows, header.columns),
     )
 
 

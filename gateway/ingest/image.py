@@ -19,6 +19,20 @@ DisplayFrame: TypeAlias = npt.NDArray[np.uint8]
 """One frame as a person would see it: uint8, [height, width] grey or [height, width, 3] RGB, 0 is black."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoredSize:
+    """How the picture lies in the file: a frame may be rendered smaller than it, and turned.
+
+    Attributes:
+        rows, columns: Pixels as stored; of DICOM Rows (0028,0010) and Columns (0028,0011).
+        orientation: How rendering turns it: 1 to 8 as in EXIF's Orientation (CIPA DC-008, tag 0x0112); 1 not at all.
+    """
+
+    rows: int
+    columns: int
+    orientation: int = 1
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class IdentifiableImage:
     """Identifying. Lives in a worker process between ingest and de-identification, and nowhere else.
@@ -33,6 +47,7 @@ class IdentifiableImage:
             to be repeated: a file may hold anything there.
         render: Decodes and renders one selected frame (a frame number in, a display frame out), so that only one frame
             need be in memory. Does not read ``dataset``, so that may be changed before. Raises Unreadable.
+        stored: Every frame's size in the file; None where it is that of the rendered frames.
         segments: For JPEG and PNG: kind of metadata segment (``exif``, ``xmp``, ``comment``, ...) to how many there
             were; none of them outlives decoding. Empty for DICOM.
     """
@@ -44,6 +59,7 @@ class IdentifiableImage:
     modality: str | None
     body_part: str | None = field(repr=False)
     render: Callable[[int], DisplayFrame] = field(repr=False)
+    stored: StoredSize | None = None
     segments: dict[str, int] = field(default_factory=dict)
 
     def frames(self) -> Iterator[tuple[int, DisplayFrame]]:

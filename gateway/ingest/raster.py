@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from gateway.errors import ImageTooLarge, Unreadable
 from gateway.ingest.guard import fence
-from gateway.ingest.image import IdentifiableImage
+from gateway.ingest.image import IdentifiableImage, StoredSize
 from gateway.ingest.object import IdentifiableObject
 from gateway.ingest.segments import metadata_segments
 from gateway.ingest.upload import MediaType
@@ -94,7 +94,7 @@ def read_raster(
     numbers = frames.resolve(1, limits.max_frames)
     segments = metadata_segments(data, media_type)
     with fence("The image's header cannot be read"):
-        _open(data, media_type, limits)
+        stored = _stored_size(_open(data, media_type, limits), segments)
     return IdentifiableImage(
         media_type=media_type,
         dataset=None,
@@ -103,6 +103,7 @@ def read_raster(
         modality=None,
         body_part=None,
         render=partial(_render, data, media_type, limits),
+        stored=stored,
         segments=segments,
     )
 
@@ -117,6 +118,13 @@ def _open(data: bytes, media_type: MediaType, limits: IngestSettings) -> Image.I
     if image.width * image.height > most:
         raise ImageTooLarge(f"The image has more than {most} pixels", limit=most)
     return image
+
+
+def _stored_size(image: Image.Image, segments: dict[str, int]) -> StoredSize:
+    """From the header. A PNG may say behind its pixels how it lies: without any metadata it is not decoded for that."""
+    turned = image.getexif().get(_ORIENTATION, 1) if segments else 1
+    orientation = turned if isinstance(turned, int) and 1 <= turned <= 8 else 1
+    return StoredSize(image.height, image.width, orientation)
 
 
 def _render(data: bytes, media_type: MediaType, limits: IngestSettings, number: int) -> DisplayFrame:
