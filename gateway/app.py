@@ -79,6 +79,7 @@ from gateway.respond.prediction import largest_answer
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.telemetry.logging import configure_logging
+from gateway.telemetry.meter import Meter
 from inference_client.resilience import ResilientClient
 from inference_client.triton import TritonClient
 
@@ -131,7 +132,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
     catalog = ModelCatalog.load(settings.models.policy, settings.models.repository)
     deid_policies = DeidPolicies.load(settings.deid, access.scopes)
     services = _services(settings, access, plans, catalog, deid_policies, inference)
-    recorder = services.recorder
+    recorder, meter = services.recorder, services.meter
     pipeline = Pipeline(
         catalog=catalog,
         workers=services.workers,
@@ -141,6 +142,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         limits=settings.ingest,
         deid=settings.deid,
         model_timeout=settings.triton.timeout_seconds,
+        observe=meter.told,
     )
     http = settings.http
     gate = Gate(
@@ -179,7 +181,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
             ),
             Middleware(HeadMiddleware),
             Middleware(ContextMiddleware),
-            Middleware(CountingMiddleware, usage=services.usage),
+            Middleware(CountingMiddleware, usage=services.usage, meter=meter),
             Middleware(ConsoleMiddleware, pages=pages),
             Middleware(LastResortMiddleware),
             Middleware(AdmissionMiddleware, gate=gate),
@@ -259,13 +261,14 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
     changes.on("key", api_keys.forget)
     kill_switches = Switches(engine, cache_seconds=cache_seconds, changes=changes)
     usage_store = UsageStore(engine)
-    recorder = Recorder(engine, settings.audit)
+    recorder, meter = Recorder(engine, settings.audit), Meter()
     failures, failure = FailureModes(recorder), settings.admission.limiter_failure
     return Services(
         settings=settings,
         engine=engine,
         recorder=recorder,
-        denials=DenialCounter(recorder),
+        denials=DenialCounter(recorder, told=meter.denied),
+        meter=meter,
         failures=failures,
         limiter=Limiter(
             settings.redis,

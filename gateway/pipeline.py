@@ -58,7 +58,10 @@ class GivenBack:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Joins the steps. Stateless: one instance serves all requests of a process."""
+    """Joins the steps. Stateless: one instance serves all requests of a process.
+
+    ``observe`` is told of each request when its steps have ended, however they did. It must neither block nor raise.
+    """
 
     catalog: ModelCatalog
     workers: Workers
@@ -68,6 +71,7 @@ class Pipeline:
     limits: IngestSettings
     deid: DeidSettings
     model_timeout: float
+    observe: Callable[[Story], None] = lambda _story: None
 
     async def predict(
         self, admission: Admission, upload: Upload, frames: FrameSelection, model_name: str | None
@@ -90,6 +94,7 @@ class Pipeline:
         work = Work(upload, frames, model, admission.principal.tenant, self.limits, self.deid)
         prepared = await self._sanitized(story, prepare, work)
         story.tensor_digest = prepared.tensor.digest
+        story.images = len(prepared.tensor.array)
 
         inferred = perf_counter()
         inference = await self.inference.infer(
@@ -100,7 +105,7 @@ class Pipeline:
             request_id=admission.request_id,
             version=model.version,
         )
-        story.seconds["infer"] = perf_counter() - inferred
+        story.took({"infer": perf_counter() - inferred})
 
         answer = respond(
             inference.output,
@@ -163,13 +168,13 @@ class Pipeline:
             made = story.sanitized = await self.workers.run(function, given, seconds=seconds)
         finally:
             await started
-        story.seconds |= made.seconds
+        story.took(made.seconds)
         return made
 
     async def _succeeded(self, story: Story, *, prediction: str = "") -> None:
         recorded = perf_counter()
         await self.recorder.record(story.finished("success", 200, prediction=prediction))
-        story.seconds["audit"] = perf_counter() - recorded
+        story.took({"audit": perf_counter() - recorded})
 
     async def _to_its_end(self, story: Story, steps: Awaitable[Answer], seconds: float) -> Answer:
         """Within the deadline, and on record however it ends."""
@@ -184,3 +189,5 @@ class Pipeline:
             outcome: Outcome = "refused" if problem.status < 500 else "failed"
             await self.recorder.record(story.finished(outcome, problem.status, problem.slug))
             raise problem from (error if problem is not error else None)
+        finally:
+            self.observe(story)

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from gateway.isolation import Workers
     from gateway.models.catalog import ModelCatalog
     from gateway.settings import Settings
+    from gateway.telemetry.meter import Meter
     from inference_client.client import InferenceClient
 
 log = structlog.get_logger(__name__)
@@ -74,6 +75,7 @@ class Services:
     engine: AsyncEngine
     recorder: Recorder
     denials: DenialCounter
+    meter: Meter
     failures: FailureModes
     limiter: Limiter
     changes: Changes

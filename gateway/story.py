@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import structlog
@@ -13,6 +14,8 @@ from gateway.isolation import WorkerDefect
 from inference_client.errors import InferenceError, InferenceTimeout, InvalidAnswer, ModelNotReady, ServerBusy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from gateway.admission.principal import Admission
     from gateway.audit.events import Outcome
     from gateway.models.spec import ModelSpec
@@ -31,7 +34,9 @@ class Story:
         sanitized: What came back from the worker.
         tensor_digest: SHA-256 of what the model was given, hex.
         output_digest: SHA-256 of the object that is given back, hex.
+        images: How many the model is given.
         seconds: What each step took.
+        ended: When steps that follow each other had ended, on ``perf_counter``'s clock, and what each of them took.
     """
 
     admission: Admission
@@ -39,7 +44,22 @@ class Story:
     sanitized: Sanitized | None = None
     tensor_digest: str = ""
     output_digest: str = ""
+    images: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    ended: list[tuple[float, Mapping[str, float]]] = field(default_factory=list)
+
+    def took(self, seconds: Mapping[str, float]) -> None:
+        """These steps, one after another, have ended just now."""
+        self.seconds |= seconds
+        self.ended.append((perf_counter(), seconds))
+
+    def spans(self) -> Iterator[tuple[str, float, float]]:
+        """Each step with its beginning and its end, on ``perf_counter``'s clock."""
+        for end, seconds in self.ended:
+            began = end - sum(seconds.values())
+            for step, took in seconds.items():
+                yield step, began, began + took
+                began += took
 
     def started(self) -> RequestStarted:
         """Its first record."""

@@ -1,4 +1,4 @@
-"""Around all steps: counts each request that has ended, for its caller's usage."""
+"""Around all steps: counts each request that has ended: for its caller's usage, and for the metrics."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from gateway.admission.usage import UsageCounter
+    from gateway.telemetry.meter import Meter
 
 
 class CountingMiddleware:
-    """Of callers who are not known, refusals alone are counted, all together: not who asks for /health.
+    """Of callers who are not known, usage has refusals alone, all together: not who asks for /health.
 
     Args:
         app: What is behind it.
-        usage: The counts.
+        usage: The counts by caller and day.
+        meter: The metrics, which know no callers.
     """
 
-    def __init__(self, app: ASGIApp, usage: UsageCounter) -> None:
+    def __init__(self, app: ASGIApp, usage: UsageCounter, meter: Meter) -> None:
         self.app = app
         self.usage = usage
+        self.meter = meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -31,6 +34,7 @@ class CountingMiddleware:
             await self.app(scope, receive, send)
             return
         status = CLIENT_GONE
+        self.meter.began()
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -42,6 +46,7 @@ class CountingMiddleware:
             await self.app(scope, receive, answer)
         finally:
             exchange = exchange_of(scope)
+            self.meter.ended(exchange, status)
             principal = exchange.principal
             if principal is not None or status >= 400:
                 self.usage.note(

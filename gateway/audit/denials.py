@@ -17,6 +17,8 @@ from gateway.audit.events import AccessDenied
 from gateway.errors import AuditUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.audit.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -50,12 +52,21 @@ class DenialCounter:
         recorder: Where to.
         seconds: Length of a window.
         groups: Most groups told apart in one window. What comes beyond them is counted by kind alone.
+        told: Told of each refusal at once: its kind and reason.
     """
 
-    def __init__(self, recorder: Recorder, *, seconds: int = 10, groups: int = 64) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        *,
+        seconds: int = 10,
+        groups: int = 64,
+        told: Callable[[Kind, str], None] = lambda _kind, _reason: None,
+    ) -> None:
         self._recorder = recorder
         self._seconds = seconds
         self._groups = groups
+        self._told = told
         self._counts: dict[_Alike, _Count] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -77,6 +88,7 @@ class DenialCounter:
             actor: Key ID, or ``events.ANONYMOUS``.
             tenant: The actor's.
         """
+        self._told(kind, reason)
         self._add(_Alike(kind, reason, actor, tenant, route, address), request_id, 1)
 
     async def close(self) -> None:
