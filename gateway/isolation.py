@@ -14,6 +14,8 @@ import resource
 import signal
 import traceback
 import warnings
+from collections import Counter
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,7 +25,7 @@ from anyio import CapacityLimiter, to_process
 from gateway.errors import GatewayError, TooCostly, UnsafeFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from gateway.settings import IngestSettings
 
@@ -92,12 +94,21 @@ def _place(error: BaseException) -> str:
 
 
 class Workers:
-    """A pool of such processes, one a core unless set otherwise."""
+    """A pool of such processes, one a core unless set otherwise.
+
+    Attributes:
+        size: Most processes.
+        asked: Calls that wait for a process or have one.
+        busy: Calls that have one.
+        ended: Why processes had to be replaced (``overdue``, ``broken``, ``abandoned`` by a caller) to how many were.
+    """
 
     def __init__(self, settings: IngestSettings) -> None:
         self.size = settings.worker_processes or len(os.sched_getaffinity(0))
         self._seconds = settings.worker_seconds
         self._memory = settings.worker_memory_bytes
+        self.asked = self.busy = 0
+        self.ended = Counter[str]()
         self._turns = asyncio.Semaphore(self.size)
         self._long_turns = asyncio.Semaphore(max(1, self.size - 1))
 
@@ -137,17 +148,35 @@ class Workers:
             return await self._run(function, argument, seconds=seconds)
 
     async def _run(self, function: Callable[[Argument], Result], argument: Argument, *, seconds: float) -> Result:
-        async with self._turns:
+        async with self._turn():
             try:
                 async with asyncio.timeout(seconds):
                     # Cancelling, also by this time-out, kills the process; a fresh one serves the next call.
                     return await to_process.run_sync(
                         _call, function, argument, self._memory, cancellable=True, limiter=CapacityLimiter(1)
                     )
+            except asyncio.CancelledError:
+                self.ended["abandoned"] += 1
+                raise
             except TimeoutError:
+                self.ended["overdue"] += 1
                 raise TooCostly(f"The file takes longer than {seconds:g} s to decode and de-identify") from None
             except anyio.BrokenWorkerProcess:
+                self.ended["broken"] += 1
                 raise UnsafeFile("The file broke the decoder") from None
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        self.asked += 1
+        try:
+            async with self._turns:
+                self.busy += 1
+                try:
+                    yield
+                finally:
+                    self.busy -= 1
+        finally:
+            self.asked -= 1
 
 
 def guard_own_files() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
-from gateway.respond.prediction import PredictAnswer, respond
+from gateway.respond.answer import respond
 from gateway.story import Story, as_gateway_error
 from gateway.work import ObjectWork, Sanitized, Work, deidentify, prepare
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from gateway.isolation import Workers
     from gateway.models.catalog import ModelCatalog
     from gateway.respond.deidentified import ObjectAnswer
+    from gateway.respond.detection import DetectionAnswer
+    from gateway.respond.prediction import ClassificationAnswer
     from gateway.settings import DeidSettings, HttpSettings, IngestSettings
     from inference_client.client import InferenceClient
 
@@ -43,7 +45,7 @@ Made = TypeVar("Made", bound=Sanitized)
 class Answered:
     """The answer, and what it cost by step, in seconds."""
 
-    answer: PredictAnswer
+    answer: ClassificationAnswer | DetectionAnswer
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -100,7 +102,7 @@ class Pipeline:
         inference = await self.inference.infer(
             model.name,
             prepared.tensor.array,
-            shape=(len(model.labels),),
+            shape=model.output_shape,
             timeout=self.model_timeout,
             request_id=admission.request_id,
             version=model.version,
@@ -118,6 +120,7 @@ class Pipeline:
             warnings=prepared.warnings,
             request_id=admission.request_id,
             latency_ms=(perf_counter() - began) * 1000,
+            placements=prepared.tensor.placements,
         )
         await self._succeeded(story, prediction=answer.prediction)
         return Answered(answer, story.seconds)
@@ -164,8 +167,10 @@ class Pipeline:
         "Started" becomes durable meanwhile: that nothing goes further without it costs no time.
         """
         started = asyncio.create_task(self.recorder.record(story.started()))
+        asked = perf_counter()
         try:
             made = story.sanitized = await self.workers.run(function, given, seconds=seconds)
+            story.waited = perf_counter() - asked - sum(made.seconds.values())
         finally:
             await started
         story.took(made.seconds)

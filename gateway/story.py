@@ -35,6 +35,7 @@ class Story:
         tensor_digest: SHA-256 of what the model was given, hex.
         output_digest: SHA-256 of the object that is given back, hex.
         images: How many the model is given.
+        waited: Seconds that passed until a worker process had begun, and until what it made was here.
         seconds: What each step took.
         ended: When steps that follow each other had ended, on ``perf_counter``'s clock, and what each of them took.
     """
@@ -45,6 +46,7 @@ class Story:
     tensor_digest: str = ""
     output_digest: str = ""
     images: int = 0
+    waited: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
     ended: list[tuple[float, Mapping[str, float]]] = field(default_factory=list)
 

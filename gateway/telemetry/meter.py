@@ -106,6 +106,7 @@ class Meter:
         made = story.sanitized
         if made is None:
             return
+        self._step_seconds.observe(story.waited, "queue")
         self._objects.inc(made.media_type.value)
         report = made.report
         for action, count in report.actions.items():
