@@ -75,7 +75,7 @@ from gateway.deid_policies import DeidPolicies
 from gateway.isolation import Workers
 from gateway.models.catalog import ModelCatalog
 from gateway.pipeline import Pipeline
-from gateway.respond.prediction import largest_answer
+from gateway.respond.answer import largest_answer
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.telemetry.logging import configure_logging
@@ -302,7 +302,7 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
             room=Room(
                 settings.admission.idempotency_bytes,
                 settings.admission.idempotency_tenant_bytes,
-                largest_answer((model.labels for model in catalog), settings.ingest.max_frames),
+                largest_answer(catalog, settings.ingest.max_frames),
             ),
         ),
         usage_store=usage_store,

@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.respond.answer import respond
+from gateway.respond.parts import Asked
 from gateway.story import Story, as_gateway_error
 from gateway.work import ObjectWork, Sanitized, Work, deidentify, prepare
 
@@ -109,8 +110,7 @@ class Pipeline:
         )
         story.took({"infer": perf_counter() - inferred})
 
-        answer = respond(
-            inference.output,
+        asked = Asked(
             model=model,
             model_version=inference.model_version,
             frame_numbers=prepared.frame_numbers,
@@ -120,8 +120,10 @@ class Pipeline:
             warnings=prepared.warnings,
             request_id=admission.request_id,
             latency_ms=(perf_counter() - began) * 1000,
-            placements=prepared.tensor.placements,
         )
+        parts = inference.output, prepared.tensor.placements, asked
+        # A detector's output is 2.8 MB a frame: sorting it out must not hold the others' requests up.
+        answer = await asyncio.to_thread(respond, *parts) if model.task == "detection" else respond(*parts)
         await self._succeeded(story, prediction=answer.prediction)
         return Answered(answer, story.seconds)
 

@@ -118,7 +118,7 @@ def prepare(work: Work) -> Prepared:
     image = decode(work.upload, work.frames, work.limits)
     warnings = check_fitness(image.modality, image.body_part, work.model)
     clock.append(perf_counter())
-    sanitized = _engine(work.deid).deidentify(image, tenant=work.tenant)
+    sanitized = _engine(work.deid).deidentify(image, tenant=work.tenant, leaves=work.model.input.longer_side)
     clock.append(perf_counter())
     tensor = to_tensor(sanitized, work.model.input)
     clock.append(perf_counter())

@@ -16,7 +16,7 @@ from gateway.api.parts import Admitted, CurrentExchange, Joined
 from gateway.api.query import once
 from gateway.errors import RequestInProgress, UnknownModel
 from gateway.ingest.frames import MAX_TEXT, FrameSelection
-from gateway.respond.prediction import PredictAnswer
+from gateway.respond.answer import PredictAnswer
 
 REPLAYED = "Idempotency-Replayed"
 

@@ -50,6 +50,11 @@ class InputSpec:
     std: tuple[float, ...] = (1.0,)
 
     @property
+    def longer_side(self) -> int:
+        """Pixels."""
+        return max(self.height, self.width)
+
+    @property
     def channels(self) -> int:
         """3 or 1."""
         return 3 if self.colour == "rgb" else 1

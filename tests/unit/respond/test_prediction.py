@@ -11,12 +11,15 @@ from hypothesis.extra.numpy import arrays
 from gateway.deid.image import Pseudonyms
 from gateway.deid.report import DeidReport
 from gateway.models.spec import UNCERTAIN, InputSpec, ModelSpec
-from gateway.respond.prediction import PredictAnswer, respond, softmax
+from gateway.respond.parts import Asked
+from gateway.respond.prediction import ClassificationAnswer, classified, softmax
 
 MODEL = ModelSpec("m", "3", "ab" * 32, ("Glioma", "Meningioma", "No Tumor"), InputSpec())
 
 
-def answer(logits: list[list[float]], *, frames: tuple[int, ...] = (1,), total: int = 1, **changed) -> PredictAnswer:
+def answer(
+    logits: list[list[float]], *, frames: tuple[int, ...] = (1,), total: int = 1, **changed
+) -> ClassificationAnswer:
     arguments = {
         "model": MODEL,
         "model_version": "3",
@@ -28,7 +31,7 @@ def answer(logits: list[list[float]], *, frames: tuple[int, ...] = (1,), total: 
         "request_id": "r-1",
         "latency_ms": 12.3456,
     }
-    return respond(np.array(logits, np.float32), **(arguments | changed))
+    return classified(np.array(logits, np.float32), Asked(**(arguments | changed)))
 
 
 def test_the_largest_logit_names_the_prediction() -> None:
@@ -97,7 +100,7 @@ def test_report_warnings_and_pseudonyms_are_passed_on() -> None:
 
 
 def test_every_field_is_described_for_openapi() -> None:
-    schema = PredictAnswer.model_json_schema()
+    schema = ClassificationAnswer.model_json_schema()
     for part in (schema, *schema["$defs"].values()):
         assert all("description" in field or "$ref" in field for field in part["properties"].values())
 
