@@ -299,6 +299,35 @@ class LogSettings(_Concern):
     format: Literal["json", "console"] = Field("json", description="json for machines, console for eyes")
 
 
+class MetricsSettings(_Concern):
+    """Prometheus metrics, on a listener of their own; it asks for no credential: keep it from callers."""
+
+    model_config = SettingsConfigDict(env_prefix="METRICS_")
+
+    enabled: bool = Field(default=True, description="Serve GET /metrics on that listener")
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(9464, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
+    verify_seconds: float = Field(
+        60.0, ge=0, le=86_400, description="How often the audit log's newest records are verified; 0 for never"
+    )
+
+
+class TracesSettings(_Concern):
+    """OpenTelemetry traces of requests; none are made without an endpoint. Needs the extra otel."""
+
+    model_config = SettingsConfigDict(env_prefix="TRACES_")
+
+    endpoint: str = Field(
+        "", description="URL of a collector's OTLP/HTTP traces, such as http://collector:4318/v1/traces"
+    )
+    ratio: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of requests that are traced; of those with a traceparent, its own word counts",
+    )
+
+
 class Settings(_Concern):
     """All of them. ``Settings()`` reads the environment; parts can be passed in, as tests do."""
 
@@ -317,6 +346,8 @@ class Settings(_Concern):
     audit: AuditSettings = Field(default_factory=AuditSettings)
     console: ConsoleSettings = Field(default_factory=ConsoleSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    traces: TracesSettings = Field(default_factory=TracesSettings)
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, case, func, or_, select, update
 
 from gateway.admission import key_rows
 from gateway.admission.key_record import KeyRecord, NewKey, check_new_key
@@ -150,6 +150,15 @@ class KeyStore:
         """Store a secret's digest anew, under the present pepper. Does nothing if that was done already."""
         async with writing(self._engine) as connection:
             await connection.execute(update(api_key_secrets).where(api_key_secrets.c.digest == old).values(digest=new))
+
+    async def ending(self, *within: timedelta) -> tuple[int, ...]:
+        """How many keys are good now, and how many of them end within each of these times; but for emergency keys."""
+        now, ends = self._now(), api_keys.c.expires_at
+        good = and_(api_keys.c.revoked_at.is_(None), or_(ends.is_(None), ends > now), api_keys.c.break_glass == "")
+        soon = [func.count(case((ends <= now + time, 1))) for time in within]
+        async with reading(self._engine) as connection:
+            row = (await connection.execute(select(func.count(), *soon).where(good))).one()
+        return tuple(row)
 
     async def ping(self) -> None:
         """Read from the table."""

@@ -44,9 +44,13 @@ class AuditReader:
     Args:
         engine: Of ``gateway.database``; whoever made it closes it.
         settings: Keys and checkpoints.
+
+    Attributes:
+        on_verified: Told of what each verification found.
     """
 
     def __init__(self, engine: AsyncEngine, settings: AuditSettings) -> None:
+        self.on_verified: Callable[[Report], None] = lambda _report: None
         self._engine = engine
         self._settings = settings
         self._keys = KeyRing.of(settings)
@@ -160,7 +164,9 @@ class AuditReader:
             stopped = await _walk(
                 connection, verification, after or None, until=until, page=page, progress=progress, enough=enough
             )
-        return verification.finish(whole=until == last and not stopped)
+        report = verification.finish(whole=until == last and not stopped)
+        self.on_verified(report)
+        return report
 
     @asynccontextmanager
     async def _errors_named(self) -> AsyncIterator[None]:

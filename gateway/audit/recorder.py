@@ -54,6 +54,7 @@ class _Entry:
 
     fields: Mapping[str, Any] | None
     done: asyncio.Future[None]
+    since: float
     given_up: bool = False
 
 
@@ -88,6 +89,18 @@ class Recorder:
         self._stop_at = 0.0
         self._patience = patience(engine, 2 * self._timeout)
         self._writer: asyncio.Task[None] | None = None
+
+    @property
+    def backlog(self) -> tuple[int, float]:
+        """How many events are not durable yet, and for how many seconds the oldest of them has waited."""
+        waiting = [*(self._doubt.batch if self._doubt else ()), *self._queue]
+        since = min((entry.since for entry in waiting), default=None)
+        return len(waiting), 0.0 if since is None else asyncio.get_running_loop().time() - since
+
+    @property
+    def sealed(self) -> tuple[float, float]:
+        """See ``Sealer.sealed``."""
+        return self._sealer.sealed
 
     async def start(self) -> None:
         """Begin to write.
@@ -151,7 +164,8 @@ class Recorder:
             raise AuditUnavailable("The audit log is not open")
         if len(self._queue) >= self._room:
             raise AuditUnavailable("Too many events wait for the audit store", retry_after=1.0)
-        entry = _Entry(fields, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        entry = _Entry(fields, loop.create_future(), loop.time())
         self._queue[entry] = None
         self._wake.set()
         try:

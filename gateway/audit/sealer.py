@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -54,6 +55,8 @@ class Sealer:
         self._open = False
         self._head = EMPTY
         self._sealed = 0
+        self._sealed_at = 0.0
+        self._unsealed_since: float | None = None
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -62,9 +65,17 @@ class Sealer:
         self._open = True
         self._task = asyncio.create_task(self._run(), name="audit-sealer")
 
+    @property
+    def sealed(self) -> tuple[float, float]:
+        """When a checkpoint was last put down, Unix time; and for how many seconds the oldest record waits for one."""
+        since = self._unsealed_since
+        return self._sealed_at, 0.0 if since is None else monotonic() - since
+
     def note(self, head: Head) -> None:
         """The log now ends with this record, which this process wrote."""
         self._head = head
+        if self._unsealed_since is None:
+            self._unsealed_since = monotonic()
         if head.seq - self._sealed >= self._every:
             self._wake.set()
 
@@ -97,6 +108,7 @@ class Sealer:
             self._due[head.seq] = checkpoint(self._signer, head, datetime.now(UTC))
 
     async def _seal(self) -> None:
+        began = monotonic()
         if self._head.seq != self._sealed:
             self._sign(self._head)
         for due in list(self._due.values()):
@@ -108,6 +120,8 @@ class Sealer:
             else:
                 del self._due[due.size]
                 self._sealed = due.size
+                self._sealed_at = time()
+                self._unsealed_since = None if self._head.seq == due.size else began
                 continue
             log.error("audit.checkpoint_failed", size=due.size, error=failed)
             return
