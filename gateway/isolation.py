@@ -15,7 +15,6 @@ import signal
 import traceback
 import warnings
 from collections import Counter
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,9 +22,10 @@ import anyio
 from anyio import CapacityLimiter, to_process
 
 from gateway.errors import GatewayError, TooCostly, UnsafeFile
+from gateway.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from gateway.settings import IngestSettings
 
@@ -34,6 +34,8 @@ Result = TypeVar("Result")
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 _LARGE, _SPARE = 2**20, 2**22
+START_SECONDS = 1.5
+"""What a fresh process costs, imports and the text detector's model included."""
 
 
 class WorkerDefect(Exception):
@@ -98,8 +100,7 @@ class Workers:
 
     Attributes:
         size: Most processes.
-        asked: Calls that wait for a process or have one.
-        busy: Calls that have one.
+        turns: Who has one, and who waits for one.
         ended: Why processes had to be replaced (``overdue``, ``broken``, ``abandoned`` by a caller) to how many were.
     """
 
@@ -107,10 +108,19 @@ class Workers:
         self.size = settings.worker_processes or len(os.sched_getaffinity(0))
         self._seconds = settings.worker_seconds
         self._memory = settings.worker_memory_bytes
-        self.asked = self.busy = 0
+        self.turns = Turns(self.size)
         self.ended = Counter[str]()
-        self._turns = asyncio.Semaphore(self.size)
-        self._long_turns = asyncio.Semaphore(max(1, self.size - 1))
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    @property
+    def asked(self) -> int:
+        """Calls that wait for a process or have one."""
+        return self.turns.waiting + self.busy
+
+    @property
+    def busy(self) -> int:
+        """Calls that have one, those included whose caller has left."""
+        return self.turns.running
 
     async def warm(
         self, function: Callable[[Argument], Result], argument: Argument, processes: int | None = None
@@ -123,7 +133,8 @@ class Workers:
             processes: How many to start, where less than all are of use.
         """
         count = self.size if processes is None else min(self.size, processes)
-        await asyncio.gather(*(self._run(function, argument, seconds=60.0) for _ in range(count)))
+        await asyncio.gather(*(self._run(function, argument, seconds=60.0, long=False) for _ in range(count)))
+        self.turns.forget()  # a start is no measure of what follows
 
     async def run(
         self, function: Callable[[Argument], Result], argument: Argument, *, seconds: float | None = None
@@ -142,41 +153,59 @@ class Workers:
             WorkerDefect: The function raised something that is not a GatewayError.
             GatewayError: Whatever the function raises.
         """
-        if seconds is None:
-            return await self._run(function, argument, seconds=self._seconds)
-        async with self._long_turns:
-            return await self._run(function, argument, seconds=seconds)
+        limit = self._seconds if seconds is None else seconds
+        return await self._run(function, argument, seconds=limit, long=seconds is not None)
 
-    async def _run(self, function: Callable[[Argument], Result], argument: Argument, *, seconds: float) -> Result:
-        async with self._turn():
+    async def _run(
+        self, function: Callable[[Argument], Result], argument: Argument, *, seconds: float, long: bool
+    ) -> Result:
+        """Have it run where a caller who leaves does not end it at once: a fresh process costs more than most calls.
+
+        A call that is left gets as long as a process takes to start, and is killed then, so that leaving costs at most
+        twice what it must. It holds its place so long; one that waits for a place gives up waiting.
+        """
+        begun = asyncio.Event()
+        call = asyncio.create_task(self._in_turn(function, argument, seconds, long, begun))
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            if begun.is_set() and not call.done():
+                leaving = asyncio.create_task(self._leave(call))
+                self._leaving.add(leaving)
+                leaving.add_done_callback(self._leaving.discard)
+            else:
+                call.cancel()
+            raise
+
+    async def _leave(self, call: asyncio.Task[Result]) -> None:
+        await asyncio.wait([call], timeout=START_SECONDS)
+        if not call.done():
+            self.ended["abandoned"] += 1
+            call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+
+    async def _in_turn(
+        self,
+        function: Callable[[Argument], Result],
+        argument: Argument,
+        seconds: float,
+        long: bool,
+        begun: asyncio.Event,
+    ) -> Result:
+        async with self.turns.turn(long=long):
+            begun.set()
             try:
                 async with asyncio.timeout(seconds):
                     # Cancelling, also by this time-out, kills the process; a fresh one serves the next call.
                     return await to_process.run_sync(
                         _call, function, argument, self._memory, cancellable=True, limiter=CapacityLimiter(1)
                     )
-            except asyncio.CancelledError:
-                self.ended["abandoned"] += 1
-                raise
             except TimeoutError:
                 self.ended["overdue"] += 1
                 raise TooCostly(f"The file takes longer than {seconds:g} s to decode and de-identify") from None
             except anyio.BrokenWorkerProcess:
                 self.ended["broken"] += 1
                 raise UnsafeFile("The file broke the decoder") from None
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        self.asked += 1
-        try:
-            async with self._turns:
-                self.busy += 1
-                try:
-                    yield
-                finally:
-                    self.busy -= 1
-        finally:
-            self.asked -= 1
 
 
 def guard_own_files() -> None:

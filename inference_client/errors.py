@@ -17,7 +17,16 @@ class InferenceError(Exception):
 
 
 class ModelNotReady(InferenceError):
-    """Not loaded, unloading, or the server cannot be reached. Nothing came back, but it may have been computed."""
+    """Not loaded, unloading, or the server cannot be reached. Nothing came back, but it may have been computed.
+
+    Args:
+        message: What is known.
+        retry_after: Seconds until it will be asked again, where that is known.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ServerUnreachable(ModelNotReady):

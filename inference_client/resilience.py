@@ -2,20 +2,29 @@
 
     caller ─▶ breaker: held back? ─▶ bulkhead: room? ─▶ the server ─▶ unreachable: once more, if nothing was computed
 
-Held back costs a caller nothing but the answer. The trial that ends it is the server's own readiness and, after a
-failure, a black image (``InferenceClient.ready``): no caller's request is used to find out.
+Failures are: not ready, no answer in time, an answer that cannot be (NaN, another shape). Held back costs a caller
+nothing but the answer, and it can be known before anything is done for it (``expect``). The trial that ends it is the
+server's own readiness and, after a failure, a black image (``InferenceClient.ready``): no caller's request is used to
+find out. Model versions fail by themselves: each has a breaker and a bulkhead of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from inference_client.errors import InferenceTimeout, ModelNotReady, ServerBusy, ServerUnreachable
+from inference_client.errors import (
+    InferenceTimeout,
+    InvalidAnswer,
+    ModelNotReady,
+    ServerBusy,
+    ServerUnreachable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +104,7 @@ class ResilientClient:
         """
         began = self._now()
         lane = self._lanes.setdefault((model, version), Lane())
-        await self._let_through(lane, model, version)
+        await self._let_through(lane, model, version, timeout)
 
         async def ask() -> Inference:
             left = timeout - (self._now() - began)
@@ -114,11 +123,27 @@ class ResilientClient:
                 if self._now() - began >= PATIENCE_SECONDS:
                     self._failed(lane)
                 raise
-            except ModelNotReady:
+            except (ModelNotReady, InvalidAnswer):
                 self._failed(lane)
                 raise
         lane.failures, lane.held_until = 0, None
         return answer
+
+    async def expect(self, model: str, version: str = "", *, seconds: float = math.inf) -> None:
+        """Find out, before anything is done for a request, whether its model would be asked. Makes a trial that is due.
+
+        Args:
+            model: The model's name.
+            version: As it will be asked for.
+            seconds: How long that may take.
+
+        Raises:
+            ModelNotReady: The breaker holds calls back, or the trial failed.
+            InferenceTimeout: The trial takes longer.
+        """
+        lane = self._lanes.get((model, version))
+        if lane is not None:
+            await self._let_through(lane, model, version, seconds)
 
     async def ready(self, model: str, version: str = "") -> bool:
         """See ``InferenceClient``. A model that is found ready is held back no longer."""
@@ -138,19 +163,36 @@ class ResilientClient:
         lane = self._lanes.get((model, version))
         return lane is not None and lane.held_until is not None
 
-    async def _let_through(self, lane: Lane, model: str, version: str) -> None:
+    def states(self) -> dict[tuple[str, str], str]:
+        """Of each model and version asked so far: ``closed``, ``open``, or ``half-open`` while or until it is tried."""
+        now = self._now()
+        return {
+            key: "closed"
+            if lane.held_until is None
+            else "open"
+            if now < lane.held_until and not lane.trying
+            else "half-open"
+            for key, lane in self._lanes.items()
+        }
+
+    async def _let_through(self, lane: Lane, model: str, version: str, seconds: float) -> None:
         """While the breaker is open: refuse, or make the trial. One caller makes it; others are refused meanwhile."""
         if lane.held_until is None:
             return
         if lane.trying or self._now() < lane.held_until:
-            raise ModelNotReady("held back after failures in a row")
+            left = max(0.0, lane.held_until - self._now())
+            raise ModelNotReady("held back after failures in a row", retry_after=left)
         lane.trying = True
         try:
-            if not await self.ready(model, version):
-                lane.held_until = self._now() + self._seconds
-                raise ModelNotReady("held back: not ready when it was tried")
+            async with asyncio.timeout(seconds if math.isfinite(seconds) else None):
+                ready = await self.ready(model, version)
+        except TimeoutError:
+            raise InferenceTimeout("no time left for the trial") from None
         finally:
             lane.trying = False
+        if not ready:
+            lane.held_until = self._now() + self._seconds
+            raise ModelNotReady("held back: not ready when it was tried", retry_after=self._seconds)
 
     @contextmanager
     def _room(self, lane: Lane, images: int) -> Iterator[None]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gateway.errors import TooCostly, Unreadable, UnsafeFile
-from gateway.isolation import WorkerDefect, Workers
+from gateway.isolation import START_SECONDS, WorkerDefect, Workers
 from gateway.settings import IngestSettings
 
 
@@ -23,6 +23,10 @@ def _pid(_: object) -> int:
 
 def _hang(_: object) -> None:
     time.sleep(60)
+
+
+def _work(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def _crash(_: object) -> None:
@@ -99,8 +103,35 @@ async def test_a_cancelled_caller_leaves_no_process_working(workers):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert workers.busy == 1  # it gets as long as a fresh process takes to start
+    async with asyncio.timeout(START_SECONDS + 20):
+        assert await workers.run(_pid, None) != pid
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+    assert workers.ended == {"abandoned": 1}
+
+
+async def test_a_short_call_that_is_left_costs_no_process(workers):
+    pid = await workers.run(_pid, None)
+    task = asyncio.create_task(workers.run(_work, 0.3))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    assert await workers.run(_pid, None) == pid
+    assert not workers.ended
+
+
+async def test_who_waits_for_a_place_and_leaves_is_never_begun(workers):
+    await workers.run(_pid, None)
+    first = asyncio.create_task(workers.run(_work, 0.3))
+    await asyncio.sleep(0.05)
+    second = asyncio.create_task(workers.run(_work, 5.0))
+    await asyncio.sleep(0.05)
+    assert (workers.busy, workers.asked) == (1, 2)
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+    await first
+    async with asyncio.timeout(3):
+        assert await workers.run(_pid, None)
 
 
 async def test_a_crash_is_a_named_error_and_the_next_one_is_served(workers):
