@@ -12,6 +12,7 @@ of it; how much is in every result.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -96,8 +97,7 @@ class _Line(asyncio.Protocol):
         self._named_wait = self._last = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = transport  # type: ignore[assignment] # uvloop's is no asyncio.Transport by its class
         self.open = True
 
     def ask(self, request: bytes, done: Callable[[_Line, int, bool], None]) -> None:
@@ -213,11 +213,9 @@ async def _closed(target: Target, callers: int, seconds: float, warm: float) -> 
     replacing: set[asyncio.Future[None]] = set()
     for line in lines:
         turn(line)
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(warm + seconds + GRACE_SECONDS):
             await finished.wait()
-    except TimeoutError:
-        pass
     for line in lines:
         line.close()
     await asyncio.sleep(0.01)  # those without an answer are noted as such
@@ -231,15 +229,20 @@ async def _open(target: Target, phases: tuple[Phase, ...], warm: float, seed: in
     waiting: set[asyncio.Future[None]] = set()
     zero = time.perf_counter() + warm
     notes = _Notes(target, sum(phase.seconds for phase in phases), zero)
-    outstanding = 0
+    outstanding, over, settled = 0, False, asyncio.Event()
+
+    def note(due: float, sent: float, status: int, named_wait: bool) -> None:
+        nonlocal outstanding
+        outstanding -= 1
+        notes.add(due, sent, status, named_wait)
+        if over and not outstanding:
+            settled.set()
 
     def send(line: _Line, due: float) -> None:
         sent = time.perf_counter()
 
         def done(line: _Line, status: int, named_wait: bool) -> None:
-            nonlocal outstanding
-            outstanding -= 1
-            notes.add(due, sent, status, named_wait)
+            note(due, sent, status, named_wait)
             if line.open:
                 idle.append(line)
             else:
@@ -248,12 +251,10 @@ async def _open(target: Target, phases: tuple[Phase, ...], warm: float, seed: in
         line.ask(target.request, done)
 
     async def send_on_new(due: float) -> None:
-        nonlocal outstanding
         try:
             line = await _connect(target.port)
         except OSError:
-            outstanding -= 1
-            notes.add(due, time.perf_counter(), UNANSWERED, False)
+            note(due, time.perf_counter(), UNANSWERED, False)
             return
         every.add(line)
         send(line, due)
@@ -275,13 +276,14 @@ async def _open(target: Target, phases: tuple[Phase, ...], warm: float, seed: in
                 waiting.add(task := asyncio.ensure_future(send_on_new(due)))
                 task.add_done_callback(waiting.discard)
             else:
-                outstanding -= 1
-                notes.add(due, time.perf_counter(), UNANSWERED, False)
+                note(due, time.perf_counter(), UNANSWERED, False)
             due += chance.expovariate(phase.rate)
         begin = end
-    last = time.perf_counter() + GRACE_SECONDS
-    while outstanding and time.perf_counter() < last:
-        await asyncio.sleep(0.02)
+    over = True
+    if outstanding:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_SECONDS):
+                await settled.wait()
     for line in every:
         line.close()
     await asyncio.sleep(0.01)  # those without an answer are noted as such
@@ -315,7 +317,8 @@ class Generator:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pipe.send(None)
+        with contextlib.suppress(OSError):
+            self._pipe.send(None)
         self._process.join(5.0)
 
     def closed(self, target: Target, callers: int, seconds: float, *, warm: float = 0.5) -> Run:
@@ -331,5 +334,8 @@ class Generator:
         while not self._pipe.poll(1.0):
             if not self._process.is_alive():
                 raise RuntimeError("the generator ended")
-        run: Run = self._pipe.recv()
+        try:
+            run: Run = self._pipe.recv()
+        except EOFError:
+            raise RuntimeError("the generator ended") from None
         return run
