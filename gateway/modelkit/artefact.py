@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 VERSION = "1"
+_TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
 TEMPLATES = ("config.pbtxt", "configs/openvino.pbtxt", "configs/onnxruntime-cuda.pbtxt", f"{VERSION}/model.py")
 
 
@@ -89,20 +90,27 @@ def check(folder: Path) -> Manifest:
     Raises:
         ValueError: Names the file and what is wrong.
     """
-    manifest, labels = read_manifest(folder), read_labels(folder)
+    manifest = read_manifest(folder)
+    labels = read_labels(folder, fewest=1 if manifest.detects else 2)
     verify_files(folder, manifest.files, missing="refused")
     if manifest.classes != len(labels):
         raise ValueError(f"{folder / LABELS}: {len(labels)} labels for {manifest.classes} logits")
     for name in manifest.files:
         if name.endswith(".onnx"):
-            model = onnx.load(folder / name)
-            if metadata_labels(model) != labels:
-                raise ValueError(f"{folder / LABELS}: not the label order in the metadata of {name}")
-            if classes_of(model) != len(labels):
-                raise ValueError(f"{folder / name}: {classes_of(model)} logits for {len(labels)} labels")
+            _check_graph(folder / name, manifest, labels)
     for path in (folder / "config.pbtxt", *sorted((folder / "configs").glob("*.pbtxt"))):
         _check_config(path, manifest)
     return manifest
+
+
+def _check_graph(path: Path, manifest: Manifest, labels: tuple[str, ...]) -> None:
+    """Exporters of detectors do not write a label order that could be held against ours; classifiers' must be there."""
+    model = onnx.load(path)
+    known = metadata_labels(model)
+    if known != labels and not (manifest.detects and known is None):
+        raise ValueError(f"{path.parent.parent / LABELS}: not the label order in the metadata of {path.name}")
+    if not manifest.detects and classes_of(model) != len(labels):
+        raise ValueError(f"{path}: {classes_of(model)} logits for {len(labels)} labels")
 
 
 def read_config(path: Path) -> Any:
@@ -117,7 +125,7 @@ def read_config(path: Path) -> Any:
 
 def _check_config(path: Path, manifest: Manifest) -> None:
     config = read_config(path)
-    wanted = [(manifest.input, "TYPE_UINT8"), (manifest.output, "TYPE_FP32")]
+    wanted = [(tensor, _TYPES[tensor.dtype]) for tensor in (manifest.input, manifest.output)]
     found = [*config.input, *config.output]
     if config.name != manifest.name:
         raise ValueError(f"{path}: name is {config.name}, not {manifest.name}")
@@ -125,7 +133,8 @@ def _check_config(path: Path, manifest: Manifest) -> None:
         raise ValueError(f"{path}: one input and one output are wanted")
     for tensor, (promised, kind) in zip(found, wanted, strict=True):
         dtype = model_config_pb2.DataType.Name(tensor.data_type)
-        if (tensor.name, dtype, list(tensor.dims)) != (promised.name, kind, promised.shape[1:]):
+        dims = [-1 if isinstance(length, str) else length for length in promised.shape[1:]]
+        if (tensor.name, dtype, list(tensor.dims)) != (promised.name, kind, dims):
             raise ValueError(f"{path}: {tensor.name} is not as {MANIFEST} says")
     if config.output[0].label_filename != LABELS:
         raise ValueError(f"{path}: label_filename is not {LABELS}")

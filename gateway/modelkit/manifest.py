@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 LABELS = "labels.txt"
+WEIGHTS = ("model.onnx", "model.bin", "model.py")
+"""Files of a version that may hold its weights, the first that is listed: ONNX, OpenVINO's IR, or code alone."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -48,11 +50,12 @@ class Manifest(_Strict):
 
     Attributes:
         name: The folder's name, and the model's in Triton.
-        files: Path inside the folder to digest: ``labels.txt``, and ``<version>/model.onnx`` for each version.
+        files: Path inside the folder to digest: ``labels.txt``, and for each version one of ``WEIGHTS``, such as
+            ``1/model.onnx``, with what belongs to it.
         source: What the weights were made from.
         opset: ONNX operator set of the graph.
         input: The graph's input.
-        output: The graph's output; its last dimension is the number of labels.
+        output: The graph's output: of a classifier [batch, labels], of a detector [batch, 4 + labels, anchors].
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -64,13 +67,23 @@ class Manifest(_Strict):
 
     def weights(self, version: str) -> FileDigest:
         """The digest of one version's weights. Raises KeyError for a version that is not listed."""
-        return self.files[f"{version}/model.onnx"]
+        for name in WEIGHTS:
+            if found := self.files.get(f"{version}/{name}"):
+                return found
+        raise KeyError(version)
+
+    @property
+    def detects(self) -> bool:
+        """Whether it is a detector's: the output has a column an anchor."""
+        return len(self.output.shape) == 3
 
     @property
     def classes(self) -> int:
-        """Logits an image."""
-        last = self.output.shape[-1]
-        return last if isinstance(last, int) else 0
+        """Labels that the output has room for; 0 if the graph does not say."""
+        channels = self.output.shape[1]
+        if not isinstance(channels, int):
+            return 0
+        return channels - 4 if self.detects else channels
 
     def dump(self) -> str:
         """As it stands in the file."""
@@ -100,28 +113,28 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def read_labels(folder: Path) -> tuple[str, ...]:
-    """The class names of ``labels.txt``, one a line, in the order of the logits.
+def read_labels(folder: Path, fewest: int = 2) -> tuple[str, ...]:
+    """The class names of ``labels.txt``, one a line, in the order of the logits; a classifier has two or more.
 
     Raises:
-        ValueError: It is missing, has an empty line, a line with spaces around it, or a label twice.
+        ValueError: It is missing, has an empty line, a line with spaces around it, a label twice, or fewer than that.
     """
     path = folder / LABELS
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
-    return check_labels(text.removesuffix("\n").split("\n"), path)
+    return check_labels(text.removesuffix("\n").split("\n"), path, fewest)
 
 
-def check_labels(labels: list[str], path: Path) -> tuple[str, ...]:
+def check_labels(labels: list[str], path: Path, fewest: int = 2) -> tuple[str, ...]:
     """The same, for lines already read."""
     for number, label in enumerate(labels, start=1):
         if not label or label != label.strip() or not label.isprintable():
             raise ValueError(f"{path}: line {number} is empty, or has spaces or control characters around or in it")
     if len(set(labels)) < len(labels):
         raise ValueError(f"{path}: a label stands in it twice")
-    if len(labels) < 2:
+    if len(labels) < fewest:
         raise ValueError(f"{path}: a classifier needs two labels or more")
     return tuple(labels)
 

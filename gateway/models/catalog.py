@@ -129,7 +129,7 @@ def _check_output(manifest: Manifest, task: Task, labels: int, folder: Path) -> 
 
 
 def _labels(folder: Path, task: Task) -> tuple[str, ...]:
-    labels = read_labels(folder)
+    labels = read_labels(folder, fewest=1 if task == "detection" else 2)
     if task == "detection" and NO_FINDING in labels:
         raise ValueError(f"{folder / LABELS}: {NO_FINDING} is what an answer says in which nothing was found")
     if UNCERTAIN in labels:
