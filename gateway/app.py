@@ -75,6 +75,7 @@ from gateway.deid_policies import DeidPolicies
 from gateway.isolation import Workers
 from gateway.models.catalog import ModelCatalog
 from gateway.pipeline import Pipeline
+from gateway.probes import sampler_of
 from gateway.respond.answer import largest_answer
 from gateway.services import Services
 from gateway.settings import Settings
@@ -190,7 +191,9 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         ],
     )
     audit = AuditReader(services.engine, settings.audit)
+    services.sampler = sampler_of(services, gate.inflight, audit)
     app.state.services = services
+    app.state.metrics = meter.registry
     app.state.pages = pages
     app.state.parts = Parts(
         pipeline=pipeline,

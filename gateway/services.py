@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from gateway.models.catalog import ModelCatalog
     from gateway.settings import Settings
     from gateway.telemetry.meter import Meter
+    from gateway.telemetry.sampler import Sampler
     from inference_client.client import InferenceClient
 
 log = structlog.get_logger(__name__)
@@ -93,6 +94,7 @@ class Services:
     deid_policies: DeidPolicies
     workers: Workers
     inference: InferenceClient
+    sampler: Sampler | None = None
     running: bool = False
     _known: tuple[float, Readiness] | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -115,11 +117,14 @@ class Services:
             await self.close()
             raise
         self.running = True
+        if self.sampler is not None:
+            self.sampler.start()
         log.info("service.started", models=len(self.catalog), weights_checked=len(checked), workers=self.workers.size)
 
     async def close(self) -> None:
         """In order; one that fails or hangs does not keep the others from being closed."""
-        closers: dict[str, Callable[[], Awaitable[object]]] = {
+        closers: dict[str, Callable[[], Awaitable[object]]] = {"metrics": self.sampler.close} if self.sampler else {}
+        closers |= {
             "denials": self.denials.close,
             "stop-record": self._record_stop,
             "usage": self.usage.close,

@@ -95,21 +95,26 @@ LOOK_SECONDS = _seconds("cordon_deid_look_seconds", "Time that the look for text
 DECODERS = _gauge("cordon_decoders", "Processes that may decode and de-identify.", across="sum")
 DECODERS_BUSY = _gauge("cordon_decoders_busy", "Those at work.", across="sum")
 DECODER_QUEUE = _gauge("cordon_decoder_queue", "Uploads that wait for a decoder.", across="sum")
+QUEUE_SECONDS = _gauge("cordon_queue_seconds", "How long an upload that came now would wait, by what is known.")
+TURNED_AWAY = _counter("cordon_turned_away_total",
+    "Requests shed because they would have waited too long for a decoder or a model.")  # fmt: skip
 DECODERS_ENDED = _counter("cordon_decoders_ended_total",
     "Decoders that had to be replaced: killed when overdue, broken by a file, or left by their caller.",
     "cause", most=8)  # fmt: skip
 
 INFERENCE_IMAGES = Family("cordon_inference_images", "histogram", "Images that a request sent to the model server.",
-    ("model",), 64, IMAGES)  # fmt: skip
+    ("model", "version"), 64, IMAGES)  # fmt: skip
 INFERENCE_SECONDS = _seconds("cordon_inference_seconds", "Time from the call of the model server to its answer.",
-    "model", most=64)  # fmt: skip
-AT_SERVER = _gauge("cordon_inference_images_running", "Images at the model server.", "model", most=64, across="sum")
-BREAKER_OPEN = _gauge("cordon_breaker_open", "1 while calls of a model are held back after failures in a row.",
-    "model", most=64)  # fmt: skip
+    "model", "version", most=64)  # fmt: skip
+AT_SERVER = _gauge("cordon_inference_images_running", "Images at the model server.", "model", "version", most=64,
+    across="sum")  # fmt: skip
+BREAKER = _gauge("cordon_breaker",
+    "1 for the state of a model's circuit breaker: `closed`, `open`, or `half-open` while it is tried.",
+    "model", "version", "state", most=192)  # fmt: skip
 MODEL_UP = _gauge("cordon_model_up", "1 while the model server has the model loaded and it answers.", "model", most=64,
     across="min")  # fmt: skip
-MODEL_INFO = _gauge("cordon_model_info", "1 for each version of a model that is offered.", "model", "version", "digest",
-    most=64)  # fmt: skip
+MODEL_INFO = _gauge("cordon_model_info", "1 for each version of a model that is offered, with its weights' SHA-256.",
+    "model", "version", "digest", most=64)  # fmt: skip
 
 DEPENDENCY_UP = _gauge("cordon_dependency_up", "1 while a dependency answers.", "dependency", most=16, across="min")
 LIMITER_MODE = _gauge("cordon_limiter_mode",

@@ -120,5 +120,6 @@ class Meter:
             self._regions_masked.inc(by=report.regions_masked)
             self._frames_masked.inc(by=report.frames_masked)
         if story.model is not None and "infer" in seconds:
-            self._inference_seconds.observe(seconds["infer"], story.model.name)
-            self._images.observe(story.images, story.model.name)
+            which = story.model.name, story.model.version
+            self._inference_seconds.observe(seconds["infer"], *which)
+            self._images.observe(story.images, *which)
