@@ -116,6 +116,7 @@ def gateway(
     folder.mkdir(parents=True)
     variables = servers.variables() | {
         "DATABASE_URL": f"sqlite+aiosqlite:///{folder / 'cordon.db'}",
+        "METRICS_PORT": "0",  # several gateways are up at once
         "AUDIT_CHECKPOINT_FILE": str(folder / "checkpoints.log"),
         "DEID_POLICY": str(ROOT / "policies" / "deid" / "basic.yaml" if look else without_look(folder / "deid")),
         **settings,
