@@ -72,7 +72,9 @@ from gateway.console.pages import Pages
 from gateway.database import create_engine
 from gateway.deid.uids import StandIns
 from gateway.deid_policies import DeidPolicies
+from gateway.draining import Draining
 from gateway.isolation import Workers
+from gateway.load import Load
 from gateway.models.catalog import ModelCatalog
 from gateway.pipeline import Pipeline
 from gateway.probes import sampler_of
@@ -143,6 +145,8 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         limits=settings.ingest,
         deid=settings.deid,
         model_timeout=settings.triton.timeout_seconds,
+        load=services.load,
+        draining=services.draining,
         observe=meter.told,
     )
     http = settings.http
@@ -160,6 +164,9 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         deadline_seconds=http.deadline_seconds,
         object_deadline_seconds=http.object_deadline_seconds,
         answer_seconds=http.answer_timeout_seconds,
+        load=services.load,
+        shed={PREDICT: "prediction", DEIDENTIFY: "object"},
+        draining=services.draining,
         switches=services.switches,
         sessions=services.sessions,
     )
@@ -181,7 +188,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
                 transformer=None,
             ),
             Middleware(HeadMiddleware),
-            Middleware(ContextMiddleware),
+            Middleware(ContextMiddleware, draining=services.draining),
             Middleware(CountingMiddleware, usage=services.usage, meter=meter),
             Middleware(ConsoleMiddleware, pages=pages),
             Middleware(LastResortMiddleware),
@@ -266,6 +273,7 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
     usage_store = UsageStore(engine)
     recorder, meter = Recorder(engine, settings.audit), Meter()
     failures, failure = FailureModes(recorder), settings.admission.limiter_failure
+    workers, http = Workers(settings.ingest), settings.http
     return Services(
         settings=settings,
         engine=engine,
@@ -314,7 +322,13 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
         ),
         catalog=catalog,
         deid_policies=deid_policies,
-        workers=Workers(settings.ingest),
+        workers=workers,
+        load=Load(
+            workers.turns,
+            multiple=http.wait_multiple,
+            longest={"prediction": http.deadline_seconds / 2, "object": http.object_deadline_seconds / 2},
+        ),
+        draining=Draining(http.drain_pause_seconds, http.drain_seconds),
         inference=ResilientClient(
             inference or TritonClient(settings.triton.url),
             failures=settings.triton.breaker_failures,

@@ -50,6 +50,9 @@ class Deadline:
         return left
 
 
+NEVER = Deadline()
+
+
 def passed() -> DeadlineExceeded:
     """The one wording for all places that find it out."""
     return DeadlineExceeded("The request's deadline passed before there was an answer", retry_after=RETRY_SECONDS)

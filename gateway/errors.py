@@ -38,6 +38,7 @@
     │   ├── LimiterUnavailable     503
     │   ├── ModelUnavailable       503
     │   ├── SwitchedOff            503   by the operator
+    │   ├── ShuttingDown           503   this process; others may be there
     │   └── Overloaded             503
     ├── BadModelAnswer             502   the model server's answer is not what its metadata promises
     ├── DeadlineExceeded           504
@@ -346,6 +347,13 @@ class SwitchedOff(DependencyError):
 
     slug = "switched-off"
     title = "Switched off by the operator"
+
+
+class ShuttingDown(DependencyError):
+    """This process is ending."""
+
+    slug = "shutting-down"
+    title = "This process is ending"
 
 
 class Overloaded(DependencyError):

@@ -5,8 +5,8 @@
 
 Step 1 is over before this module is called: a stranger's body is never read (``api/admission.py``). Steps 2 and 3
 touch identifying bytes: they run, with 4 or 6, as one call (``work.py``) in a worker process that cannot write a file
-and is killed when it is overdue (``isolation.py``). What comes back identifies nobody. ``Pipeline`` owns the deadline,
-and the record.
+and is killed when it is overdue (``isolation.py``). What comes back identifies nobody. ``Pipeline`` owns the deadline
+(``deadline.py``), begins nothing that would be too late (``load.py``), and owns the record.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
+from gateway.load import GRACE
 from gateway.respond.answer import respond
 from gateway.respond.parts import Asked
 from gateway.story import Story, as_gateway_error
 from gateway.work import ObjectWork, Sanitized, Work, deidentify, prepare
+from inference_client.errors import InferenceError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,10 +29,14 @@ if TYPE_CHECKING:
     from gateway.admission.principal import Admission
     from gateway.audit.events import Outcome
     from gateway.audit.recorder import Recorder
+    from gateway.deadline import Deadline
+    from gateway.draining import Draining
     from gateway.ingest.frames import FrameSelection
     from gateway.ingest.upload import Upload
     from gateway.isolation import Workers
+    from gateway.load import Load
     from gateway.models.catalog import ModelCatalog
+    from gateway.models.spec import ModelSpec
     from gateway.respond.deidentified import ObjectAnswer
     from gateway.respond.detection import DetectionAnswer
     from gateway.respond.prediction import ClassificationAnswer
@@ -74,7 +80,21 @@ class Pipeline:
     limits: IngestSettings
     deid: DeidSettings
     model_timeout: float
+    load: Load
+    draining: Draining
     observe: Callable[[Story], None] = lambda _story: None
+
+    async def expect(self, admission: Admission, model: ModelSpec) -> None:
+        """Before the body is read: whether it is of use to read it.
+
+        Raises:
+            Overloaded, ModelUnavailable, DeadlineExceeded: There would be no answer in time.
+        """
+        self.load.expect("prediction", admission.principal.tenant, admission.deadline, model=model.name)
+        try:
+            await self.inference.expect(model.name, model.version, seconds=admission.deadline.left)
+        except InferenceError as error:
+            raise as_gateway_error(error) from None
 
     async def predict(
         self, admission: Admission, upload: Upload, frames: FrameSelection, model_name: str | None
@@ -86,28 +106,39 @@ class Pipeline:
                 AuditUnavailable is raised in its place: no answer without its audit record, a refusal included.
         """
         story = Story(admission)
-        steps = self._predict(story, upload, frames, model_name)
-        return await self._to_its_end(story, steps, self.http.deadline_seconds)
+        deadline = admission.deadline.or_after(admission.plan_seconds, self.http.deadline_seconds)
+        tenant = admission.principal.tenant
+        with self.load.inside("prediction", tenant) as worked:
+            steps = self._predict(story, upload, frames, model_name, deadline)
+            answered = await self._to_its_end(story, steps, deadline)
+            worked(sum(story.seconds.values()))
+        return answered
 
-    async def _predict(self, story: Story, upload: Upload, frames: FrameSelection, model_name: str | None) -> Answered:
+    async def _predict(
+        self, story: Story, upload: Upload, frames: FrameSelection, model_name: str | None, deadline: Deadline
+    ) -> Answered:
         began = perf_counter()
         admission = story.admission
+        tenant = admission.principal.tenant
         model = story.model = self.catalog.resolve(model_name)
+        self.load.expect("prediction", tenant, deadline, model=model.name, grace=GRACE)
 
-        work = Work(upload, frames, model, admission.principal.tenant, self.limits, self.deid)
-        prepared = await self._sanitized(story, prepare, work)
+        work = Work(upload, frames, model, tenant, self.limits, self.deid, deadline)
+        with self.load.coming(model.name):
+            prepared = await self._sanitized(story, prepare, work)
         story.tensor_digest = prepared.tensor.digest
         story.images = len(prepared.tensor.array)
 
         inferred = perf_counter()
-        inference = await self.inference.infer(
-            model.name,
-            prepared.tensor.array,
-            shape=model.output_shape,
-            timeout=self.model_timeout,
-            request_id=admission.request_id,
-            version=model.version,
-        )
+        with self.load.asking(model.name, story.images):
+            inference = await self.inference.infer(
+                model.name,
+                prepared.tensor.array,
+                shape=model.output_shape,
+                timeout=min(self.model_timeout, deadline.check()),
+                request_id=admission.request_id,
+                version=model.version,
+            )
         story.took({"infer": perf_counter() - inferred})
 
         asked = Asked(
@@ -150,11 +181,16 @@ class Pipeline:
         """
         story = Story(admission)
         limits = self.limits.model_copy(update={"max_frames": self.limits.max_object_frames})
-        work = ObjectWork(upload, admission.principal.tenant, limits, policy, multipart, self.http.max_answer_bytes)
-        steps = self._deidentify(story, work, make_room)
-        return await self._to_its_end(story, steps, self.http.object_deadline_seconds)
+        tenant, largest = admission.principal.tenant, self.http.max_answer_bytes
+        deadline = admission.deadline.or_after(admission.plan_seconds, self.http.object_deadline_seconds)
+        work = ObjectWork(upload, tenant, limits, policy, multipart, largest, deadline)
+        with self.load.inside("object", tenant) as worked:
+            given = await self._to_its_end(story, self._deidentify(story, work, make_room), deadline)
+            worked(sum(story.seconds.values()))
+        return given
 
     async def _deidentify(self, story: Story, work: ObjectWork, make_room: Callable[[int], None]) -> GivenBack:
+        self.load.expect("object", work.tenant, work.deadline, grace=GRACE)
         done = await self._sanitized(story, deidentify, work, self.limits.object_seconds)
         make_room(done.answer.size)
         story.output_digest = done.answer.digest
@@ -183,16 +219,17 @@ class Pipeline:
         await self.recorder.record(story.finished("success", 200, prediction=prediction))
         story.took({"audit": perf_counter() - recorded})
 
-    async def _to_its_end(self, story: Story, steps: Awaitable[Answer], seconds: float) -> Answer:
+    async def _to_its_end(self, story: Story, steps: Awaitable[Answer], deadline: Deadline) -> Answer:
         """Within the deadline, and on record however it ends."""
         try:
-            async with asyncio.timeout(seconds):
-                return await steps
+            async with asyncio.timeout(deadline.left) as timeout:
+                with self.draining.bounds(timeout):
+                    return await steps
         except asyncio.CancelledError:
             await asyncio.shield(self.recorder.record(story.finished("failed", 499, "client-gone")))
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: whatever went wrong is recorded, then answered
-            problem = as_gateway_error(error)
+            problem = self.draining.error() if self.draining.cuts(error) else as_gateway_error(error)
             outcome: Outcome = "refused" if problem.status < 500 else "failed"
             await self.recorder.record(story.finished(outcome, problem.status, problem.slug))
             raise problem from (error if problem is not error else None)

@@ -2,11 +2,11 @@
 
     start   forbid core dumps ─▶ migrate the database ─▶ audit recorder ─▶ check the models' files ─▶ warm the workers
             ─▶ the start on record
-    close   denials and the stop on record ─▶ model server ─▶ limiter ─▶ keys ─▶ audit recorder (flushes)
-            ─▶ database
+    close   denials and the stop on record ─▶ audit recorder (flushes, signs a checkpoint) ─▶ model server ─▶ Redis
+            ─▶ keys ─▶ database
 
 Redis and the model server need not be there at the start: requests get a clear error, or the limiter's failure policy,
-until they are. The server (uvicorn) lets running requests end before it asks for the close.
+until they are. Running requests end before the close is asked for (``draining.py``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 import io
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     from gateway.audit.failure_modes import FailureModes
     from gateway.audit.recorder import Recorder
     from gateway.deid_policies import DeidPolicies
+    from gateway.draining import Draining
     from gateway.isolation import Workers
+    from gateway.load import Load
     from gateway.models.catalog import ModelCatalog
     from gateway.settings import Settings
     from gateway.telemetry.meter import Meter
@@ -93,6 +95,8 @@ class Services:
     catalog: ModelCatalog
     deid_policies: DeidPolicies
     workers: Workers
+    load: Load
+    draining: Draining
     inference: InferenceClient
     sampler: Sampler | None = None
     running: bool = False
@@ -117,26 +121,28 @@ class Services:
             await self.close()
             raise
         self.running = True
+        self.draining.listen()
         if self.sampler is not None:
             self.sampler.start()
         log.info("service.started", models=len(self.catalog), weights_checked=len(checked), workers=self.workers.size)
 
     async def close(self) -> None:
         """In order; one that fails or hangs does not keep the others from being closed."""
+        self.draining.close()
         closers: dict[str, Callable[[], Awaitable[object]]] = {"metrics": self.sampler.close} if self.sampler else {}
         closers |= {
             "denials": self.denials.close,
+            "failure-modes": self.failures.close,
             "stop-record": self._record_stop,
+            "audit": self.recorder.close,
             "usage": self.usage.close,
             "inference": self.inference.close,
             "limiter": self.limiter.close,
-            "failure-modes": self.failures.close,
             "idempotency": self.idempotency.close,
             "changes": self.changes.close,
             "sessions": self.sessions.close,
             "keys": self.api_keys.close,
             "issuers": self.tokens.close,
-            "audit": self.recorder.close,
             "database": self.engine.dispose,
         }
         for name, close in closers.items():
@@ -156,7 +162,8 @@ class Services:
         async with self._asking:
             if self._known is None or monotonic() - self._known[0] > READINESS_SECONDS:
                 self._known = monotonic(), await self._ask()
-            return self._known[1]
+            known = self._known[1]
+        return replace(known, ready=False, draining=True) if self.draining.on else known
 
     async def _ask(self) -> Readiness:
         pings = {"keys": self.key_store.ping(), "audit": self.recorder.ping(), "limiter": self.limiter.ping()}

@@ -76,7 +76,16 @@ class HttpSettings(_Concern):
     answer_timeout_seconds: float = Field(
         30.0, gt=0, description="Longest a caller may take to read a de-identified object"
     )
-    drain_seconds: float = Field(10.0, ge=0, description="Time for running requests to end at shutdown")
+    drain_pause_seconds: float = Field(
+        0.0, ge=0, le=300, description="At shutdown, time in which only /readiness says no, so that balancers notice"
+    )
+    drain_seconds: float = Field(10.0, ge=0, description="Then, time for running requests to end")
+    wait_multiple: float = Field(
+        6.0,
+        ge=0,
+        le=1000,
+        description="Longest queue: its wait in multiples of a request's own time, by the root of the workers; 0: any",
+    )
 
 
 class RedisSettings(_Concern):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.audit.events import RequestFinished, RequestStarted
-from gateway.errors import BadModelAnswer, DeadlineExceeded, GatewayError, InternalError, ModelUnavailable, Overloaded
+from gateway.deadline import passed
+from gateway.errors import BadModelAnswer, GatewayError, InternalError, ModelUnavailable, Overloaded
 from gateway.isolation import WorkerDefect
 from inference_client.errors import InferenceError, InferenceTimeout, InvalidAnswer, ModelNotReady, ServerBusy
 
@@ -105,7 +106,9 @@ def as_gateway_error(error: Exception) -> GatewayError:
         case GatewayError():
             return error
         case TimeoutError() | InferenceTimeout():
-            return DeadlineExceeded("The request's deadline passed before there was an answer")
+            return passed()
+        case ModelNotReady(retry_after=seconds) if seconds is not None:
+            return ModelUnavailable("The model server is not ready", retry_after=seconds)
         case ModelNotReady():
             return ModelUnavailable("The model server is not ready")
         case ServerBusy():

@@ -12,6 +12,7 @@ from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from gateway.deadline import NEVER, Deadline
 from gateway.deid.engine import DeidEngine
 from gateway.ingest.decode import decode, decode_object
 from gateway.preprocess.fitness import check_fitness
@@ -37,6 +38,7 @@ class Work:
     tenant: str
     limits: IngestSettings
     deid: DeidSettings
+    deadline: Deadline = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class ObjectWork:
         deid: Policy and key.
         multipart: Whether the report is wanted as a part of the body.
         max_bytes: Largest object that is given back.
+        deadline: Looked at between steps: what cannot be of use any more is not begun.
     """
 
     upload: Upload
@@ -58,6 +61,7 @@ class ObjectWork:
     deid: DeidSettings
     multipart: bool
     max_bytes: int
+    deadline: Deadline = NEVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +118,15 @@ def _engine(settings: DeidSettings) -> DeidEngine:
 
 def prepare(work: Work) -> Prepared:
     """Steps 2 to 4, in a worker process: identifying bytes in, a sanitized tensor out."""
+    work.deadline.check()
     clock = [perf_counter()]
     image = decode(work.upload, work.frames, work.limits)
     warnings = check_fitness(image.modality, image.body_part, work.model)
     clock.append(perf_counter())
+    work.deadline.check()
     sanitized = _engine(work.deid).deidentify(image, tenant=work.tenant, leaves=work.model.input.longer_side)
     clock.append(perf_counter())
+    work.deadline.check()
     tensor = to_tensor(sanitized, work.model.input)
     clock.append(perf_counter())
     return Prepared(
@@ -137,11 +144,14 @@ def prepare(work: Work) -> Prepared:
 
 def deidentify(work: ObjectWork) -> Deidentified:
     """Steps 2, 3 and 6, in a worker process: an identifying object in, the answer with the sanitized one out."""
+    work.deadline.check()
     clock = [perf_counter()]
     found = decode_object(work.upload, work.limits)
     clock.append(perf_counter())
+    work.deadline.check()
     done = _engine(work.deid).deidentify_object(found, tenant=work.tenant)
     clock.append(perf_counter())
+    work.deadline.check()
     answer = respond_object(done, multipart=work.multipart, max_bytes=work.max_bytes)
     clock.append(perf_counter())
     return Deidentified(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,6 +51,19 @@ class InferenceClient(Protocol):
 
         Raises:
             ModelNotReady, InferenceTimeout, ServerBusy, InvalidAnswer, InferenceRejected.
+        """
+        ...
+
+    async def expect(self, model: str, version: str = "", *, seconds: float = math.inf) -> None:
+        """Find out whether a call would be made at all, before anything is done for it.
+
+        Args:
+            model: The model's name.
+            version: The version that would be asked for.
+            seconds: How long that may take.
+
+        Raises:
+            ModelNotReady, InferenceTimeout: It would not.
         """
         ...
 

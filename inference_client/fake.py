@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -70,6 +71,9 @@ class FakeClient:
         if self.broken:
             logits[0, 0] = np.nan
         return Inference(validate(logits, images=len(images), shape=shape), self.version)
+
+    async def expect(self, model: str, version: str = "", *, seconds: float = math.inf) -> None:
+        """See ``InferenceClient``. Nothing is known before the call."""
 
     async def ready(self, model: str, version: str = "") -> bool:
         """See ``InferenceClient``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -121,6 +122,9 @@ class TritonClient:
             raise
         self._suspect.discard(request.key)
         return inference
+
+    async def expect(self, model: str, version: str = "", *, seconds: float = math.inf) -> None:
+        """See ``InferenceClient``. Nothing is known before the call."""
 
     async def ready(self, model: str, version: str = "") -> bool:
         """See ``InferenceClient``. Waits at most a second.

@@ -62,12 +62,14 @@ class Plan(Strict):
         windows: All of them hold at once.
         concurrency: Requests running at once; None is unbounded.
         shadow: Evaluate and report, but refuse nothing: to try a plan before it is put into force.
+        deadline_seconds: Longest that one request may take once its body is in; the server's own limit holds too.
     """
 
     description: str = ""
     windows: tuple[Window, ...] = ()
     concurrency: StrictInt | None = Field(default=None, ge=1, le=_MAX_CONCURRENCY)
     shadow: StrictBool = False
+    deadline_seconds: float | None = Field(default=None, gt=0, le=3600)
 
     @model_validator(mode="after")
     def _tell_windows_apart(self) -> Self:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway.deadline import NEVER, Deadline
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -38,6 +40,8 @@ class Admission:
         route: The route's template (``POST /v1/predict``), never the raw path.
         address: The peer's address. Identifying by HIPAA: for the audit store only, never for a log.
         headers: Response headers that admission wants on the answer (``RateLimit``, ``RateLimit-Policy``).
+        deadline: Until when the caller waits.
+        plan_seconds: Longest that its plan lets it take once the body is in; None is unbounded.
     """
 
     principal: Principal
@@ -45,3 +49,5 @@ class Admission:
     route: str
     address: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = ()
+    deadline: Deadline = NEVER
+    plan_seconds: float | None = None

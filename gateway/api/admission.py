@@ -1,6 +1,6 @@
 """Step 1 of 7: admit. Decides on a request from its head, before a byte of its body is read.
 
-    known route? ─▶ who? ─▶ may they? ─▶ switched off? ─▶ how large? ─▶ room for it? ─▶ how often? ─▶ the route
+    known route? ─▶ who? ─▶ may they? ─▶ switched off? ─▶ in time? ─▶ how large? ─▶ room for it? ─▶ how often? ─▶ on
 
 A framework's dependencies run after its form parser has read the body; so this is a middleware, in front of the routes.
 A stranger's body is never read, and neither is one that is too large, too often or not allowed.
@@ -20,12 +20,16 @@ from gateway.admission.principal import Admission
 from gateway.admission.sessions import cookie_of
 from gateway.api.bounds import BoundedReceive, expected_bytes, too_large
 from gateway.api.exchange import exchange_of
+from gateway.api.time_limit import callers_deadline
 from gateway.audit.events import ANONYMOUS
+from gateway.deadline import NEVER
 from gateway.errors import (
+    DeadlineExceeded,
     Forbidden,
     MalformedBody,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     QuotaExceeded,
     Suspended,
     SwitchedOff,
@@ -45,8 +49,12 @@ if TYPE_CHECKING:
     from gateway.admission.switches import Switches
     from gateway.api.bounds import InflightBytes
     from gateway.api.exchange import Exchange
-    from gateway.audit.denials import DenialCounter, Kind
+    from gateway.audit.denials import DenialCounter
+    from gateway.audit.denials import Kind as Denial
+    from gateway.deadline import Deadline
+    from gateway.draining import Draining
     from gateway.errors import GatewayError
+    from gateway.load import Kind, Load
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +77,9 @@ class Gate:
         deadline_seconds: Longest that a request may take after that.
         object_deadline_seconds: The same where an object is given back.
         answer_seconds: Longest that a caller may take to read it.
+        load: Knows how long a request would wait.
+        shed: Route template to the kind of work, of those that are told to come later when they would wait too long.
+        draining: Cuts short bodies that are on their way when the process ends.
         switches: What an operator has switched off.
         sessions: Knows who is signed in to the console.
     """
@@ -84,6 +95,9 @@ class Gate:
     deadline_seconds: float
     object_deadline_seconds: float
     answer_seconds: float
+    load: Load
+    shed: Mapping[str, Kind]
+    draining: Draining
     switches: Switches
     sessions: Sessions
 
@@ -162,6 +176,11 @@ class AdmissionMiddleware:
             bind_contextvars(key_id=principal.key_id, tenant=principal.tenant)
             gate.policy.check(principal, rule)
             await gate.switches.check(principal, rule)
+        kind, deadline = gate.shed.get(rule.route), NEVER
+        if kind is not None:
+            deadline = callers_deadline(scope)
+            with self._denials_noted(exchange, address):
+                gate.load.expect(kind, principal.tenant, deadline)  # before it is charged, or a byte of its body read
         limit, reserved = gate.body_size(scope, rule)
         gate.inflight.reserve(principal.key_id, reserved)
         try:
@@ -170,10 +189,11 @@ class AdmissionMiddleware:
             try:
                 exchange.headers += decision.headers
                 exchange.steps["admit"] = exchange.seconds
+                plan_seconds = decision.plan.deadline_seconds
                 scope["state"]["admission"] = Admission(
-                    principal, exchange.request_id, rule.route, address, decision.headers
+                    principal, exchange.request_id, rule.route, address, decision.headers, deadline, plan_seconds
                 )
-                await self.app(scope, self._bounded(receive, exchange, limit), send)
+                await self.app(scope, self._bounded(receive, exchange, limit, deadline), send)
             finally:
                 await gate.limiter.release(principal, exchange.request_id)
         finally:
@@ -193,7 +213,7 @@ class AdmissionMiddleware:
         """Count a refusal for the audit log, and say why in the log. Neither holds what was presented."""
         try:
             yield
-        except (Unauthenticated, Forbidden, SwitchedOff, QuotaExceeded) as refusal:
+        except (Unauthenticated, Forbidden, SwitchedOff, QuotaExceeded, Overloaded, DeadlineExceeded) as refusal:
             principal = exchange.principal
             kind, reason = _why(refusal)
             actor = principal.key_id if principal else getattr(refusal, "key_id", None) or ANONYMOUS
@@ -209,11 +229,14 @@ class AdmissionMiddleware:
             )
             raise
 
-    def _bounded(self, receive: Receive, exchange: Exchange, limit: int) -> BoundedReceive:
-        return BoundedReceive(receive, exchange, limit=limit, seconds=self.gate.body_seconds)
+    def _bounded(self, receive: Receive, exchange: Exchange, limit: int, deadline: Deadline = NEVER) -> BoundedReceive:
+        gate = self.gate
+        return BoundedReceive(
+            receive, exchange, limit=limit, seconds=gate.body_seconds, deadline=deadline, draining=gate.draining
+        )
 
 
-def _why(refusal: GatewayError) -> tuple[Kind, str]:
+def _why(refusal: GatewayError) -> tuple[Denial, str]:
     """What was missing, and the code of why."""
     match refusal:
         case CredentialRefused():
@@ -224,6 +247,8 @@ def _why(refusal: GatewayError) -> tuple[Kind, str]:
             return "forbidden", "scope" if "scope" in refusal.members else "plan"
         case QuotaExceeded():
             return "quota", "+".join(refusal.members.get("violated-policies", ()))
+        case Overloaded() | DeadlineExceeded():
+            return "overload", "queue" if isinstance(refusal, Overloaded) else "deadline"
     return "unauthenticated", "unknown"
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope
 
     from gateway.api.exchange import Exchange
+    from gateway.deadline import Deadline
+    from gateway.draining import Draining
 
 RETRY_SECONDS = 1.0
 
@@ -85,16 +87,29 @@ class BoundedReceive:
         exchange: Told how much came.
         limit: Most bytes of body.
         seconds: Longest that the whole body may take, from the first wait for it.
+        deadline: Until when its caller waits for an answer.
+        draining: Ends the wait when the process ends.
 
     Raises:
-        BodyTooLarge, BodyTimeout.
+        BodyTooLarge, BodyTimeout, DeadlineExceeded, ShuttingDown.
     """
 
-    def __init__(self, receive: Receive, exchange: Exchange, *, limit: int, seconds: float) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        exchange: Exchange,
+        *,
+        limit: int,
+        seconds: float,
+        deadline: Deadline,
+        draining: Draining,
+    ) -> None:
         self._receive = receive
         self._exchange = exchange
         self._limit = limit
         self._seconds = seconds
+        self._callers = deadline
+        self._draining = draining
         self._deadline: float | None = None
 
     async def __call__(self) -> Message:
@@ -102,11 +117,16 @@ class BoundedReceive:
         if not self._exchange.body_pending:
             return await self._receive()  # nothing but a disconnect is left to come: no limit on the wait
         if self._deadline is None:
-            self._deadline = asyncio.get_running_loop().time() + self._seconds
+            seconds = min(self._seconds, self._callers.left)
+            self._deadline = asyncio.get_running_loop().time() + seconds
         try:
-            async with asyncio.timeout_at(self._deadline):
-                message = await self._receive()
-        except TimeoutError:
+            async with asyncio.timeout_at(self._deadline) as timeout:
+                with self._draining.bounds(timeout):
+                    message = await self._receive()
+        except TimeoutError as error:
+            if self._draining.cuts(error):
+                raise self._draining.error() from None
+            self._callers.check()
             raise BodyTimeout(f"The body did not arrive within {self._seconds:g} s") from None
         if message["type"] == "http.request":
             self._exchange.bytes_in += len(message.get("body", b""))

@@ -18,6 +18,8 @@ from gateway.api.exchange import CLIENT_GONE, Exchange, begin
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from gateway.draining import Draining
+
 log = structlog.get_logger(__name__)
 
 SECURITY_HEADERS = {
@@ -30,13 +32,15 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
 }
 HSTS = "max-age=63072000; includeSubDomains"
+_KEEPS_ALIVE = frozenset({"1.0", "1.1"})
 
 
 class ContextMiddleware:
     """Inside of asgi-correlation-id's middleware, which decides the request's ID and puts it on the answer."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, draining: Draining) -> None:
         self.app = app
+        self.draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -59,7 +63,10 @@ class ContextMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _set_headers(MutableHeaders(scope=message), exchange, scope)
+                headers = MutableHeaders(scope=message)
+                _set_headers(headers, exchange, scope)
+                if self.draining.on and scope["http_version"] in _KEEPS_ALIVE:
+                    headers["Connection"] = "close"  # the next request is to find another process
             await send(message)
 
         try:
@@ -76,7 +83,7 @@ def _set_headers(headers: MutableHeaders, exchange: Exchange, scope: Scope) -> N
     for name, value in exchange.headers:
         headers[name] = value
     headers["Server-Timing"] = server_timing(exchange.steps | {"total": exchange.seconds})
-    if exchange.body_pending and scope["http_version"] in {"1.0", "1.1"}:
+    if exchange.body_pending and scope["http_version"] in _KEEPS_ALIVE:
         # The rest of the body is not read: without this the server would drain it to reuse the connection.
         headers["Connection"] = "close"
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.api.body import read_upload
 from gateway.api.connected import while_connected
-from gateway.api.describe import ALWAYS, IMAGE_BODY, OBJECT, OF_BODIES, problems
+from gateway.api.describe import ALWAYS, IMAGE_BODY, OBJECT, OF_BODIES, TIME_LIMIT, problems
 from gateway.api.exchange import header
 from gateway.api.object_response import ObjectResponse
 from gateway.api.parts import Admitted, CurrentExchange, Joined
@@ -38,7 +38,7 @@ class DeidentifyQuery(BaseModel):
     summary="De-identify one object",
     response_class=Response,
     responses={200: OBJECT, **problems(*ALWAYS, *OF_BODIES, DeadlineExceeded)},
-    openapi_extra={"requestBody": IMAGE_BODY},
+    openapi_extra={"requestBody": IMAGE_BODY, "parameters": [TIME_LIMIT]},
 )
 async def deidentify(
     request: Request,

@@ -83,6 +83,15 @@ DONE_ONCE_KEY = IDEMPOTENCY_KEY | {
     "The secret is told once"
 }
 
+TIME_LIMIT: dict[str, Any] = {
+    "name": "Grpc-Timeout",
+    "in": "header",
+    "required": False,
+    "description": "How long the caller will wait, from now on: up to 8 digits and a unit, as gRPC has it (`1500m` is "
+    "1.5 s). What cannot be answered in that time is not begun",
+    "schema": {"type": "string", "pattern": "^0*[1-9][0-9]*[HMSmun]$", "maxLength": 9},
+}
+
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 IMAGE_BODY: dict[str, Any] = {
     "required": True,

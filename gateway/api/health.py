@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from gateway.api.describe import problems
 from gateway.api.parts import Joined
-from gateway.errors import DependencyError
+from gateway.errors import DependencyError, ShuttingDown
 
 router = APIRouter(tags=["health"])
 State = Literal["ok", "unavailable"]
@@ -35,10 +35,12 @@ async def health() -> Alive:
     return Alive()
 
 
-@router.get("/readiness", summary="Can requests be served?", responses=problems(DependencyError))
+@router.get("/readiness", summary="Can requests be served?", responses=problems(DependencyError, ShuttingDown))
 async def readiness(joined: Joined) -> Ready:
     """Each dependency and each model; a problem document with the same members if anything is missing."""
     now = await joined.health.readiness()
+    if now.draining:
+        raise ShuttingDown("Not ready: this process is ending", dependencies=now.dependencies, models=now.models)
     if not now.ready:
         raise DependencyError("Not ready", dependencies=now.dependencies, models=now.models)
     return Ready.model_validate({"dependencies": now.dependencies, "models": now.models})

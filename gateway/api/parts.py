@@ -43,11 +43,13 @@ class Readiness:
         ready: All of it.
         dependencies: Name to ``ok`` or ``unavailable``.
         models: Name to ``ok`` or ``unavailable``.
+        draining: Whether this process is ending: whatever else, it is not ready.
     """
 
     ready: bool
     dependencies: dict[str, str]
     models: dict[str, str]
+    draining: bool = False
 
 
 class Health(Protocol):

@@ -11,7 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.admission.idempotency import HEADER, read_key
 from gateway.api.body import read_upload
 from gateway.api.connected import while_connected
-from gateway.api.describe import ALWAYS, ANSWER, IDEMPOTENCY_KEY, IMAGE_BODY, OF_BODIES, OF_INFERENCE, problems
+from gateway.api.describe import (
+    ALWAYS,
+    ANSWER,
+    IDEMPOTENCY_KEY,
+    IMAGE_BODY,
+    OF_BODIES,
+    OF_INFERENCE,
+    TIME_LIMIT,
+    problems,
+)
 from gateway.api.parts import Admitted, CurrentExchange, Joined
 from gateway.api.query import once
 from gateway.errors import RequestInProgress, UnknownModel
@@ -39,7 +48,7 @@ class PredictQuery(BaseModel):
     summary="Classify one image",
     response_model=PredictAnswer,
     responses={200: ANSWER, **problems(*ALWAYS, UnknownModel, *OF_BODIES, *OF_INFERENCE, RequestInProgress)},
-    openapi_extra={"requestBody": IMAGE_BODY, "parameters": [IDEMPOTENCY_KEY]},
+    openapi_extra={"requestBody": IMAGE_BODY, "parameters": [IDEMPOTENCY_KEY, TIME_LIMIT]},
 )
 async def predict(
     request: Request,
@@ -53,6 +62,7 @@ async def predict(
     frames = FrameSelection.parse(query.frames)
     model = joined.catalog.resolve(query.model)  # an unknown model is refused before the body is read
     await joined.switches.check_model(model.name)
+    await joined.pipeline.expect(admission, model)
     key = read_key(request.headers.getlist(HEADER))
     upload = await read_upload(request.scope, request.receive)
     claim = None

@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 MANY = "many"
 """Actor of an event that counts refusals of more callers than are told apart."""
 
-Kind = Literal["unauthenticated", "forbidden", "quota"]
+Kind = Literal["unauthenticated", "forbidden", "quota", "overload"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class DenialCounter:
         """One request was refused.
 
         Args:
-            kind: What was missing: a good credential, the scope, or room in a window.
+            kind: What was missing: a good credential, the scope, room in a window, or time before too long a queue.
             reason: Code of why, from a list of ours.
             request_id: Correlation ID.
             route: The route's template.

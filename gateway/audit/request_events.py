@@ -73,7 +73,7 @@ class AccessDenied(AuditEvent):
     """Requests that were not admitted: as many alike as came within some seconds.
 
     Attributes:
-        kind: What was missing: a good credential, the scope, or room in a window.
+        kind: What was missing: a good credential, the scope, room in a window, or time before too long a queue.
         reason: Code of why, from the lists of admission; never shown to the caller.
         route: The route's template.
         count: How many.
@@ -84,7 +84,7 @@ class AccessDenied(AuditEvent):
 
     type_name: ClassVar[str] = "access.denied"
 
-    kind: Literal["unauthenticated", "forbidden", "quota"]
+    kind: Literal["unauthenticated", "forbidden", "quota", "overload"]
     reason: str
     route: str
     address: str = field(repr=False)

@@ -14,6 +14,7 @@ KINDS = {
     "unauthenticated": "no good credential",
     "forbidden": "not allowed",
     "quota": "over the limit",
+    "overload": "too many waiting",
 }
 
 

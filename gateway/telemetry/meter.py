@@ -97,6 +97,8 @@ class Meter:
                 self._denials.inc(reason if reason in _WHY_FORBIDDEN else of.OTHER, reason)
             case "quota":  # windows have names that an operator chose: which it was, is in the audit log
                 self._denials.inc("concurrency" if reason == _INFLIGHT else "window", "limit")
+            case "overload":
+                self._denials.inc(kind, reason)
 
     def told(self, story: Story) -> None:
         """An image or object has gone through the pipeline, however far."""
