@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from gateway.cli.serve import listen
+from gateway.cli.serve import listen, listen_for_metrics, url_of
 from gateway.cli.steps import step
 from gateway.embedded.stack import Stack
-from gateway.settings import LogSettings
+from gateway.settings import LogSettings, MetricsSettings
 from gateway.telemetry.logging import configure_logging
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
     from pathlib import Path
     from types import FrameType
@@ -37,11 +38,13 @@ class Running:
     Attributes:
         stack: The servers.
         url: Base URL of the gateway.
+        metrics_url: That of its metrics; None if they are switched off.
         first_key: The first key; None if the state folder holds keys already.
     """
 
     stack: Stack
     url: str
+    metrics_url: str | None
     first_key: str | None
 
 
@@ -59,23 +62,33 @@ def running(
     for number in _SIGNALS:
         signal.signal(number, _stop)
     # The port is taken before anything slow: if it is busy, that is known at once.
-    with listen(host, port) as listener, state, Stack(state, triton_environment=triton) as stack:
+    with _sockets(host, port) as (listener, metrics), state, Stack(state, triton_environment=triton) as stack:
         try:
-            address, bound = listener.getsockname()[:2]
+            urls = url_of(listener), f"{url_of(metrics)}/metrics" if metrics is not None else None
             with step(console, "Starting Valkey, Triton and the gateway", "Valkey and Triton are ready"):
                 stack.start()
-                stack.start_gateway(listener, {"HTTP_WORKERS": str(workers), "HTTP_DRAIN_SECONDS": str(drain)})
+                variables = {"HTTP_WORKERS": str(workers), "HTTP_DRAIN_SECONDS": str(drain)}
+                stack.start_gateway(listener, variables, metrics)
                 first_key = _first_key(stack)
                 stack.wait_ready()
             with step(console, "Waiting for the gateway", "The gateway is ready"):
                 stack.wait_gateway_ready()
             listener.close()  # the gateway's alone from here on: when it ends, callers are refused
-            yield Running(stack, f"http://{address}:{bound}", first_key)
+            yield Running(stack, *urls, first_key)
         finally:
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_IGN)  # the end is bounded; a second Ctrl-C must not cut it short
             with step(console, "Letting running requests end, then stopping", "Everything is stopped"):
                 stack.stop(drain)
+
+
+@contextmanager
+def _sockets(host: str, port: int) -> Iterator[tuple[socket.socket, socket.socket | None]]:
+    with listen(host, port) as listener, ExitStack() as rest:
+        metrics = listen_for_metrics(MetricsSettings(), or_anywhere=True)
+        if metrics is not None:
+            rest.enter_context(metrics)
+        yield listener, metrics
 
 
 def _first_key(stack: Stack) -> str | None:

@@ -73,6 +73,8 @@ def _greet(console: Console, everything: Running, state: Path) -> None:
 
     line(f"\nCordon is up: {everything.url}")
     line(f"Console: {everything.url}/console   Sign in with a key that has the scope console, such as the first one")
+    if everything.metrics_url is not None:
+        line(f"Metrics: {everything.metrics_url}   For Prometheus, on this machine alone; docs/observability.md")
     line(f"State: {state}   Logs: {state / 'logs'}   Stop: Ctrl-C\n")
     if everything.first_key is not None:
         line("The first key, with the role admin. It is shown this once:\n")

@@ -119,20 +119,30 @@ class Stack:
             **ensure_secrets(self.state),
         }
 
-    def start_gateway(self, listener: socket.socket, variables: Mapping[str, str] | None = None) -> None:
+    def start_gateway(
+        self,
+        listener: socket.socket,
+        variables: Mapping[str, str] | None = None,
+        metrics: socket.socket | None = None,
+    ) -> None:
         """Start ``cordon serve`` on a socket that is bound already, so that its port is known and cannot be lost.
 
         Args:
             listener: Bound, not yet listening: a caller that comes too early is refused, not kept waiting.
             variables: More settings; they win over this stack's.
+            metrics: The same, for metrics; None where none are served.
         """
+        sockets, options = [listener], ["--fd", str(listener.fileno())]
+        if metrics is not None:
+            sockets.append(metrics)
+            options += ["--metrics-fd", str(metrics.fileno())]
         inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
         self.gateway = Child(
             "The gateway",
-            [sys.executable, "-m", "gateway.cli", "serve", "--fd", str(listener.fileno())],
+            [sys.executable, "-m", "gateway.cli", "serve", *options],
             log=self.state.logs / "gateway.log",
             environment=self._of_tokens(listener) | inherited | self.variables() | dict(variables or {}),
-            pass_fds=(listener.fileno(),),
+            pass_fds=[each.fileno() for each in sockets],
         )
         self._address = listener.getsockname()[:2]
 

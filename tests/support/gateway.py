@@ -15,7 +15,7 @@ import psutil
 from gateway.admission.key_record import NewKey
 from gateway.admission.key_store import KeyStore
 from gateway.admission.keys import KeyMaker
-from gateway.cli.serve import listen
+from gateway.cli.serve import listen, url_of
 from gateway.database import create_engine
 from gateway.embedded.child import Child
 from gateway.embedded.secrets import NAMES
@@ -33,9 +33,10 @@ ALL_SCOPES = frozenset({"predict", "deidentify", "keys:read", "keys:write", "aud
 
 @dataclass(frozen=True)
 class RunningGateway:
-    """A gateway that answers at ``url``."""
+    """A gateway that answers at ``url``, and tells its metrics at ``metrics_url``."""
 
     url: str
+    metrics_url: str
     key: str
     child: Child
     folder: Path
@@ -96,22 +97,24 @@ def running_gateway(
         os.environ.clear()
         os.environ.update(before)
 
-    listener = listen("127.0.0.1", 0)
-    command = [*prefix, sys.executable, "-m", "gateway.cli", "serve", "--fd", str(listener.fileno())]
+    listener, metrics = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
+    options = ["--fd", str(listener.fileno()), "--metrics-fd", str(metrics.fileno())]
+    command = [*prefix, sys.executable, "-m", "gateway.cli", "serve", *options]
     child = Child(
         "The gateway",
         command,
         log=folder / "gateway.log",
         environment=environment,
-        pass_fds=(listener.fileno(),),
+        pass_fds=(listener.fileno(), metrics.fileno()),
     )
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    url, metrics_url = url_of(listener), f"{url_of(metrics)}/metrics"
     try:
         child.wait_ready(lambda: _ready(url), 60)
-        yield RunningGateway(url, key, child, folder, variables)
+        yield RunningGateway(url, metrics_url, key, child, folder, variables)
     finally:
         child.stop(20)
         listener.close()
+        metrics.close()
 
 
 def _ready(url: str) -> bool:
