@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,9 +52,10 @@ def up(
     try:
         with running(console, folder, triton=triton, host=host, port=port, workers=workers, drain=drain) as everything:
             _greet(console, everything, state)
+            say = partial(console.print, soft_wrap=True, markup=False, highlight=False)
             while True:
                 time.sleep(_WATCH_SECONDS)
-                everything.stack.check()
+                everything.stack.check(say)
     except Stopped:
         return
     except StackError as error:

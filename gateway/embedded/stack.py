@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from gateway.embedded.child import Child
 from gateway.embedded.errors import StackError
+from gateway.embedded.keeper import Keeper
 from gateway.embedded.secrets import NAMES, TOKEN_KEY, ensure_secret, ensure_secrets
 from gateway.embedded.triton import Triton
 from gateway.embedded.triton_environment import DEFAULT_ENVIRONMENT, TritonEnvironment
@@ -18,7 +19,7 @@ from gateway.models.catalog import ModelCatalog
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gateway.embedded.state import StateFolder
 
@@ -65,6 +66,7 @@ class Stack:
         self.valkey: Valkey | None = None
         self.triton: Triton | None = None
         self.gateway: Child | None = None
+        self._keeper: Keeper | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -179,11 +181,21 @@ class Stack:
         finally:
             connection.close()
 
-    def check(self) -> None:
-        """Raise StackError if a server ended unasked."""
-        for child in self._children():
-            if child.exited:
+    def check(self, say: Callable[[str], None]) -> None:
+        """Look after the servers: a model server that is not well is started anew.
+
+        Args:
+            say: Told of that, in a sentence.
+
+        Raises:
+            StackError: Another server ended unasked.
+        """
+        for child in (self.valkey.child if self.valkey is not None else None, self.gateway):
+            if child is not None and child.exited:
                 raise StackError(child.describe_exit())
+        if self.triton is not None:
+            self._keeper = self._keeper or Keeper(self.triton, say)
+            self._keeper.watch()
 
     def stop(self, drain: float = 10.0) -> None:
         """Stop all: the gateway first, so that its running requests still find their servers. Idempotent.
@@ -200,10 +212,6 @@ class Stack:
             self.valkey.stop()
         if self.triton is not None:
             self.triton.stop()
-
-    def _children(self) -> list[Child]:
-        servers = [server.child for server in (self.valkey, self.triton) if server is not None]
-        return servers + ([self.gateway] if self.gateway is not None else [])
 
     def _started(self) -> tuple[Valkey, Triton]:
         if self.valkey is None or self.triton is None:

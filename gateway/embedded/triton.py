@@ -147,17 +147,27 @@ class Triton:
         Raises:
             StartFailed: It ended, or was not ready in time.
         """
-        self.child.wait_ready(self._answers, seconds)
+        self.child.wait_ready(self.answers, seconds)
 
-    def _answers(self) -> bool:
+    def answers(self, question: Literal["ready", "live"] = "ready") -> bool:
+        """Whether it says within a second that all models are loaded, or just that it runs."""
         connection = http.client.HTTPConnection("127.0.0.1", self.ports.http, timeout=1.0)
         try:
-            connection.request("GET", "/v2/health/ready")
+            connection.request("GET", f"/v2/health/{question}")
             return connection.getresponse().status == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
         finally:
             connection.close()
+
+    def kill(self) -> None:
+        """End it and its models' processes at once, and remove the shared memory that it leaves behind."""
+        self.child.stop(0.0)
+        _remove_regions(self._region)
+
+    def restart(self) -> None:
+        """Start it anew after ``kill``, on the same ports; ready only after ``wait_ready``."""
+        self.child = self._start()
 
     def stop(self) -> None:
         """Idempotent. Removes the shared memory that a killed server leaves behind."""
