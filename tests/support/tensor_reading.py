@@ -1,4 +1,4 @@
-"""What a text recogniser makes of a planted line in the 224 x 224 tensor that leaves for the model."""
+"""What a text recogniser makes of a planted line in the tensor that leaves for the model."""
 
 from __future__ import annotations
 
@@ -37,16 +37,17 @@ def unmasked(picture: DisplayFrame) -> SanitizedImage:
     return _engine().deidentify(deid.image(frames=[picture]), tenant="a")
 
 
-def share_read(image: SanitizedImage, planted: Planted, reader: Reader) -> float:
+def share_read(image: SanitizedImage, planted: Planted, reader: Reader, spec: InputSpec = SPEC) -> float:
     """Share of the line's letters and digits that are read, in their order, at its place in the tensor; 0 to 1.
 
     Enlarged three times, with a margin, and if that does not give all with a wider one; either way up if the line
     stands upright. The place is known, so the recogniser has it easier than anyone who finds the tensor.
     """
-    tensor = to_tensor(image, SPEC).array[0]
+    made = to_tensor(image, spec)
+    tensor, place = made.array[0], made.placements[0]
     height, width = planted.picture.shape
-    left, right = (side * SPEC.width / width for side in planted.box[::2])
-    top, bottom = (side * SPEC.height / height for side in planted.box[1::2])
+    left, right = (place.left + side * place.width / width for side in planted.box[::2])
+    top, bottom = (place.top + side * place.height / height for side in planted.box[1::2])
     best = 0.0
     for margin, way in product((1.0, 3.0), (1, 3) if planted.vertical else (0,)):
         rows = slice(max(0, int(top - margin)), int(bottom + margin) + 1)
