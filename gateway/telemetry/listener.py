@@ -24,17 +24,18 @@ if TYPE_CHECKING:
 PATH = "/metrics"
 _PATIENCE_SECONDS = 5.0
 _MOST_AT_ONCE = 4
+_HEADERS = [
+    ("Server", "cordon"),  # in place of the library's, which tells versions
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+]
 
 
 class _Handler(WSGIRequestHandler):
     timeout = _PATIENCE_SECONDS  # of a scraper that sends nothing, or reads nothing
-    server_version, sys_version = "", ""
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Log nothing: a line holds the peer's address and what it sent."""
-
-    def version_string(self) -> str:
-        return ""
 
 
 class _Server(ThreadingWSGIServer):
@@ -94,10 +95,13 @@ def serve_metrics(listener: socket.socket, registry: Collector) -> Callable[[], 
 
 def _only(path: str, exporting: Callable[..., Any]) -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def begin(status: str, headers: list[tuple[str, str]]) -> object:
+            return start_response(status, [*headers, *_HEADERS])
+
         if environ["PATH_INFO"] != path:
             status = HTTPStatus.NOT_FOUND
-            start_response(f"{status.value} {status.phrase}", [("Content-Type", "text/plain")])
+            begin(f"{status.value} {status.phrase}", [("Content-Type", "text/plain")])
             return [b"Metrics are at /metrics\n"]
-        return cast("Iterable[bytes]", exporting(environ, start_response))
+        return cast("Iterable[bytes]", exporting(environ, begin))
 
     return answer
