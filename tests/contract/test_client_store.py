@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from gateway.migrations import migrate
 from gateway.settings import DatabaseSettings
 from tests.support.clients import KEY, new_client
 from tests.support.postgres import postgres_url
+from tests.support.threads import database_threads_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -182,7 +184,9 @@ async def test_the_migrated_tables_are_the_declared_ones(engine: AsyncEngine) ->
 
 
 async def test_a_database_that_is_away_is_an_error_of_the_dependency() -> None:
+    others = set(threading.enumerate())
     store = ClientStore(create_engine(DatabaseSettings(url=SecretStr("sqlite+aiosqlite:////nowhere/at/all.db"))))
     for work in (store.find("x"), store.list(), store.use("x", "y", expires_at=datetime.now(UTC)), store.forget_used()):
         with pytest.raises(StoreUnavailable):
             await work
+    await database_threads_end(others)

@@ -23,6 +23,7 @@ from gateway.migrations import migrate
 from gateway.settings import DatabaseSettings
 from tests.support.keys import MAKER, new_key
 from tests.support.postgres import postgres_url
+from tests.support.threads import database_threads_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -284,10 +285,7 @@ async def test_a_database_that_is_not_there_is_a_clear_error(dead: str) -> None:
         assert "hidden" not in str(refused.value.problem("x"))
     await engine.dispose()
     assert time.monotonic() - began < 10
-    # aiosqlite's thread of a connection that failed to open tells the loop so a moment later: it must still be there.
-    for thread in set(threading.enumerate()) - others:
-        if "_connection_worker_thread" in thread.name:
-            await asyncio.to_thread(thread.join)
+    await database_threads_end(others)
 
 
 async def test_a_database_that_hangs_is_a_clear_error_within_the_time_limit() -> None:
