@@ -22,10 +22,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import psutil
 import uvloop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
 
@@ -320,6 +321,17 @@ class Generator:
         with contextlib.suppress(OSError):
             self._pipe.send(None)
         self._process.join(5.0)
+
+    @contextlib.contextmanager
+    def on(self, cores: list[int]) -> Iterator[None]:
+        """Meanwhile it sends from these cores alone."""
+        process = psutil.Process(self._process.pid)
+        before = process.cpu_affinity()
+        process.cpu_affinity(cores)
+        try:
+            yield
+        finally:
+            process.cpu_affinity(before)
 
     def closed(self, target: Target, callers: int, seconds: float, *, warm: float = 0.5) -> Run:
         """A closed loop."""
