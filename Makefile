@@ -36,9 +36,13 @@ run: install ## Start everything on this machine and stay up (cordon up)
 demo: install ## Start everything, send sample images, show what came out, stop
 	@$(CORDON) demo
 
+# Two at a time where each file brings what it needs; one by one where whole gateways run and time is measured.
+SIDE_BY_SIDE := tests/unit tests/property tests/contract tests/privacy tests/security
+
 .PHONY: test
 test: install ## All tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest -q -n 2 --dist loadfile $(SIDE_BY_SIDE)
+	@$(PY) -m pytest -q $(SIDE_BY_SIDE:%=--ignore=%)
 
 .PHONY: fuzz
 fuzz: install ## Try the API's description for some minutes, each time with other requests (FUZZ_SECONDS=300)
