@@ -1,6 +1,6 @@
 """Where steps 2 to 4 run: worker processes that may write no file, hold bounded memory, and are killed when overdue.
 
-Decoders meet hostile bytes here, so a hang, a crash or a memory bomb must stay here. ``anyio.to_process`` keeps the
+Decoders meet hostile bytes here, so a hang, a crash or a memory bomb must stay here. ``worker_process.py`` keeps the
 processes and kills one whose call is cancelled; this module hardens them and turns each way to die into a named error.
 """
 
@@ -18,11 +18,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import anyio
-from anyio import CapacityLimiter, to_process
-
 from gateway.errors import GatewayError, TooCostly, UnsafeFile
 from gateway.turns import Turns
+from gateway.worker_process import BrokenProcess, WorkerProcesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,6 +109,7 @@ class Workers:
         self.turns = Turns(self.size)
         self.ended = Counter[str]()
         self._leaving: set[asyncio.Task[None]] = set()
+        self._processes = WorkerProcesses()
 
     @property
     def asked(self) -> int:
@@ -197,13 +196,11 @@ class Workers:
             try:
                 async with asyncio.timeout(seconds):
                     # Cancelling, also by this time-out, kills the process; a fresh one serves the next call.
-                    return await to_process.run_sync(
-                        _call, function, argument, self._memory, cancellable=True, limiter=CapacityLimiter(1)
-                    )
+                    return await self._processes.call(_call, function, argument, self._memory)
             except TimeoutError:
                 self.ended["overdue"] += 1
                 raise TooCostly(f"The file takes longer than {seconds:g} s to decode and de-identify") from None
-            except anyio.BrokenWorkerProcess:
+            except BrokenProcess:
                 self.ended["broken"] += 1
                 raise UnsafeFile("The file broke the decoder") from None
 

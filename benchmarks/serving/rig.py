@@ -125,9 +125,7 @@ def gateway(
     listener = listen("127.0.0.1", 0)
     try:
         command = [sys.executable, "-m", "gateway.cli", "serve", "--fd", str(listener.fileno())]
-        child = Child(
-            name, command, log=folder / "gateway.log", environment=environment, pass_fds=(listener.fileno(),)
-        )
+        child = Child(name, command, log=folder / "gateway.log", environment=environment, pass_fds=(listener.fileno(),))
         port = listener.getsockname()[1]
     finally:
         listener.close()

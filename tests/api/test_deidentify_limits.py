@@ -73,7 +73,7 @@ def caller(small):
 @contextmanager
 def stopped_worker():
     """The one worker holds still, as if its file were endless; whoever waits for it has it killed."""
-    workers = [each for each in psutil.Process().children() if "anyio.to_process" in " ".join(each.cmdline())]
+    workers = [each for each in psutil.Process().children() if "worker_main" in " ".join(each.cmdline())]
     for worker in workers:
         worker.send_signal(signal.SIGSTOP)
     try:

@@ -12,8 +12,8 @@ from typing import Any
 # Triton's stub starts an isolated interpreter, which ignores PYTHONPATH.
 sys.path[:0] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
 
-import numpy as np  # noqa: E402 - needs the path above
-import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found] # noqa: E402 - exists inside Triton alone
+import numpy as np
+import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 
 SCALE = 8.0
 BY_DLPACK = int(np.__version__.split(".")[0]) >= 2  # the stub's arrays have NumPy 1's memory layout
