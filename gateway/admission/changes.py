@@ -29,8 +29,8 @@ log = structlog.get_logger(__name__)
 
 CHANNEL = "cordon:changes"
 
-Topic = Literal["key", "switches", "tokens"]
-"""What was changed: one key, by its public ID; any switch; any revoked token."""
+Topic = Literal["key", "switches", "tokens", "models"]
+"""What was changed: one key, by its public ID; any switch; any revoked token; who answers for a model."""
 
 _SILENCE_SECONDS = 5.0  # after which a sign of life is asked for; after as much again the subscription is made anew
 _CONNECT_SECONDS = 2.0

@@ -17,6 +17,7 @@
     ├── ClientChanged              client.changed      it was disabled, enabled, removed, or has other keys
     ├── TokenIssued                token.issued        a client was given an access token
     ├── SwitchChanged              switch.changed      something was switched off, or on again
+    ├── ModelChanged               model.changed       another version of a model answers, or other ones are loaded
     ├── SessionStarted             session.started     someone signed in to the console
     ├── SessionEnded               session.ended       someone signed out of it
     ├── GatewayStarted             gateway.started
@@ -59,6 +60,7 @@ from gateway.audit.system_events import (
     FailureModeChanged,
     GatewayStarted,
     GatewayStopped,
+    ModelChanged,
     PolicyChanged,
     PolicyLoaded,
     SwitchChanged,
@@ -89,6 +91,7 @@ __all__ = [
     "ClientChanged",
     "TokenIssued",
     "SwitchChanged",
+    "ModelChanged",
     "SessionStarted",
     "SessionEnded",
     "GatewayStarted",
@@ -130,6 +133,7 @@ EVENT_TYPES: dict[str, type[AuditEvent]] = {
         ClientChanged,
         TokenIssued,
         SwitchChanged,
+        ModelChanged,
         SessionStarted,
         SessionEnded,
         GatewayStarted,

@@ -42,6 +42,7 @@ class RequestFinished(AuditEvent):
         model_version: Its version.
         model_digest: SHA-256 of its weights, hex.
         prediction: The class that it gave.
+        cached: Whether its answer was kept from an earlier request of the tenant with the same tensor.
         milliseconds: Step to how long it took.
         replay_of: Correlation ID of the request whose answer was given again, for the same Idempotency-Key.
         deidentification: The report (``gateway/deid/report.py``): counts, codes, tag groups, the policy's digest.
@@ -64,6 +65,7 @@ class RequestFinished(AuditEvent):
     model_version: str = ""
     model_digest: str = ""
     prediction: str = ""
+    cached: bool = False
     deidentification: dict[str, Any] = field(default_factory=dict)
     milliseconds: dict[str, int] = field(default_factory=dict)
 

@@ -29,6 +29,34 @@ class SwitchChanged(AuditEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class ModelChanged(AuditEvent):
+    """Which version of a model answers was changed, or what of it is loaded.
+
+    Attributes:
+        model: Its name.
+        version: The version that it was about.
+        digest: SHA-256 of that version's weights, hex.
+        action: What was done.
+        shares: Version to percent of the patients, from then on.
+        shadow: The version that is given copies from then on; empty for none.
+        shadow_share: Percent of the requests that are copied.
+        reason: Why, as a code of ``models/routes.py``.
+    """
+
+    type_name: ClassVar[str] = "model.changed"
+
+    model: str
+    version: str
+    digest: str
+    action: Literal["canary", "rollback", "shadow", "load", "unload"]
+    shares: dict[str, int]
+    shadow: str
+    shadow_share: int
+    reason: str
+    outcome: Outcome = "success"
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayStarted(AuditEvent):
     """A gateway process is ready to serve.
 

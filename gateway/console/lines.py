@@ -99,6 +99,7 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "client.changed": lambda record: f"Client {record['client']}: {record['action']}",
     "token.issued": lambda record: f"Was given a token for {span(record['seconds'])}{came_from(record)}",
     "switch.changed": _line_switch,
+    "model.changed": lambda record: f"Model {record['model']}: {record['action']} of version {record['version']}",
     "gateway.started": lambda record: f"Gateway {record['version']} started, process {record['process']}",
     "gateway.stopped": lambda record: f"Gateway {record['version']} stopped, process {record['process']}",
     "policy.loaded": lambda record: (
