@@ -69,14 +69,16 @@ class ModelLoad:
     Attributes:
         coming: Requests for it that have not reached it.
         images: Images at it.
-        alone: Mean seconds of one image that was there by itself; None before the first.
-        each: Mean seconds in which it answers one more image while it has several; None before the first.
+        alone: Mean seconds of one image that found none before it; None before the first.
+        each: Mean seconds from one image's answer to the next while there are any; None before the first.
+        since: When it last answered, or when the first image came after a time without.
     """
 
     coming: int = 0
     images: int = 0
     alone: Mean = field(default_factory=lambda: Mean(weight=1 / 8))
-    each: Mean = field(default_factory=lambda: Mean(weight=1 / 8))
+    each: Mean = field(default_factory=lambda: Mean(weight=1 / 32))
+    since: float = 0.0
 
     @property
     def servers(self) -> float:
@@ -182,14 +184,17 @@ class Load:
     def asking(self, model: str, images: int) -> Iterator[None]:
         """A request at a model. A success tells how fast it is; a failure is the circuit breaker's matter."""
         queue = self._models.setdefault(model, ModelLoad())
+        found, began = queue.images, monotonic()
+        if not found:
+            queue.since = began
         queue.images += images
-        there, began = queue.images, monotonic()
         try:
             yield
-            seconds = monotonic() - began
-            queue.each.add(seconds / there)
-            if there == 1:
-                queue.alone.add(seconds)
+            ended = monotonic()
+            queue.each.add((ended - queue.since) / images, images)
+            queue.since = ended
+            if not found and images == 1:
+                queue.alone.add(ended - began)
         finally:
             queue.images -= images
 

@@ -28,9 +28,10 @@ class Mean:
         self.value = value
         self._weight = weight
 
-    def add(self, value: float) -> None:
-        """One more."""
-        self.value = value if self.value is None else self.value + self._weight * (value - self.value)
+    def add(self, value: float, times: int = 1) -> None:
+        """One more, or as many alike."""
+        weight = 1 - (1 - self._weight) ** times
+        self.value = value if self.value is None else self.value + weight * (value - self.value)
 
 
 @dataclass(slots=True)

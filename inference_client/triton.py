@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
+PROBE_SECONDS = 1.0
+
 CHANNEL = (
     # A restarted server is found within about a second (gRPC's own defaults: 1 s, growing to 120 s), and a connection
     # attempt into the void is given up after two (default 20).
@@ -100,7 +102,7 @@ class TritonClient:
         self._url = url
         self._connection: InferenceServerClient | None = None
         self._metadata: dict[tuple[str, str], ModelMetadata] = {}
-        self._suspect: set[tuple[str, str]] = set()
+        self._suspect: dict[tuple[str, str], tuple[int, ...]] = {}  # and the shape that its answers should have
 
     async def infer(
         self,
@@ -118,29 +120,34 @@ class TritonClient:
             inference = await self._infer(request, images, shape)
         except (ModelNotReady, InferenceRejected, InvalidAnswer):
             self._metadata.pop(request.key, None)  # the server may come back with another model
-            self._suspect.add(request.key)
+            self._suspect[request.key] = shape
             raise
-        self._suspect.discard(request.key)
+        except InferenceTimeout:
+            if timeout >= PROBE_SECONDS:  # one who hardly had time proves nothing
+                self._suspect[request.key] = shape
+            raise
+        self._suspect.pop(request.key, None)
         return inference
 
     async def expect(self, model: str, version: str = "", *, seconds: float = math.inf) -> None:
         """See ``InferenceClient``. Nothing is known before the call."""
 
     async def ready(self, model: str, version: str = "") -> bool:
-        """See ``InferenceClient``. Waits at most a second.
+        """See ``InferenceClient``. Waits at most ``PROBE_SECONDS``.
 
         Triton calls a model ready whose Python process has died. So after a failure its word is not enough: the model
-        has to classify a black image, or a caller's.
+        has to answer a black image, or a caller's, as it should.
         """
-        request = _Request(model, version, "readiness", Deadline.after(1.0))
+        request = _Request(model, version, "readiness", Deadline.after(PROBE_SECONDS))
         try:
             left = request.deadline.left()
             if not await self._call(self._client().is_model_ready(model, version, client_timeout=left)):
                 return False
-            if request.key in self._suspect:
+            if (shape := self._suspect.get(request.key)) is not None:
                 metadata = await self._read_metadata(request)
-                await self._send(request, metadata, metadata.blank())
-                self._suspect.discard(request.key)
+                answer = await self._send(request, metadata, metadata.blank())
+                validate(_tensor(answer, metadata.output), images=1, shape=shape)
+                self._suspect.pop(request.key, None)
         except InferenceError:
             return False
         return True

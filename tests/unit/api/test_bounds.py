@@ -8,7 +8,9 @@ import pytest
 
 from gateway.api.bounds import BoundedReceive, InflightBytes, expected_bytes
 from gateway.api.exchange import Exchange
-from gateway.errors import BodyTimeout, BodyTooLarge, MalformedBody, Overloaded
+from gateway.deadline import NEVER, Deadline
+from gateway.draining import Draining
+from gateway.errors import BodyTimeout, BodyTooLarge, DeadlineExceeded, MalformedBody, Overloaded, ShuttingDown
 
 
 def scope(*headers: tuple[str, str]) -> dict[str, object]:
@@ -86,7 +88,13 @@ def test_one_caller_may_always_send_the_largest_body():
         memory.reserve("a", 1)
 
 
-def bounded(*messages: dict[str, object], limit: int = 10, seconds: float = 0.05) -> tuple[BoundedReceive, Exchange]:
+def bounded(
+    *messages: dict[str, object],
+    limit: int = 10,
+    seconds: float = 0.05,
+    deadline: Deadline = NEVER,
+    draining: Draining | None = None,
+) -> tuple[BoundedReceive, Exchange]:
     left = list(messages)
 
     async def receive() -> dict[str, object]:
@@ -95,7 +103,8 @@ def bounded(*messages: dict[str, object], limit: int = 10, seconds: float = 0.05
         return left.pop(0)
 
     exchange = Exchange("r-1", body_pending=True)
-    return BoundedReceive(receive, exchange, limit=limit, seconds=seconds), exchange
+    ends = draining or Draining(0, 0)
+    return BoundedReceive(receive, exchange, limit=limit, seconds=seconds, deadline=deadline, draining=ends), exchange
 
 
 async def test_a_body_within_its_bounds():
@@ -120,6 +129,25 @@ async def test_a_body_that_drips():
     for _ in range(3):
         await receive()
     with pytest.raises(BodyTimeout):
+        await receive()
+
+
+async def test_a_body_that_outlasts_its_callers_patience():
+    receive, _ = bounded({"type": "http.request", "body": b"1", "more_body": True}, deadline=Deadline.after(0.02))
+    await receive()
+    with pytest.raises(DeadlineExceeded):
+        await receive()
+
+
+async def test_a_body_that_is_on_its_way_when_the_process_ends():
+    draining = Draining(0, 0)
+    receive, _ = bounded({"type": "http.request", "body": b"1", "more_body": True}, seconds=20, draining=draining)
+    await receive()
+    asyncio.get_running_loop().call_later(0.02, draining.cut)
+    with pytest.raises(ShuttingDown):
+        await receive()
+    receive, _ = bounded(seconds=20, draining=draining)
+    with pytest.raises(ShuttingDown):
         await receive()
 
 
