@@ -88,12 +88,14 @@ class _Parts:
         self._body_bytes, self._body_most = meter.gauge(of.BODY_BYTES), meter.gauge(of.BODY_BYTES_MOST)
         self._decoders, self._busy = meter.gauge(of.DECODERS), meter.gauge(of.DECODERS_BUSY)
         self._queue, self._ended = meter.gauge(of.DECODER_QUEUE), meter.counter(of.DECODERS_ENDED)
-        self._breaker = meter.gauge(of.BREAKER)
+        self._breaker, self._at_server = meter.gauge(of.BREAKER), meter.gauge(of.AT_SERVER)
+        self._queue_seconds, self._turned_away = meter.gauge(of.QUEUE_SECONDS), meter.counter(of.TURNED_AWAY)
         self._mode, self._heard = meter.gauge(of.LIMITER_MODE), meter.gauge(of.CHANGES_HEARD)
         self._waiting, self._lag = meter.gauge(of.AUDIT_WAITING), meter.gauge(of.AUDIT_LAG)
         self._unsealed, self._checkpoint = meter.gauge(of.UNSEALED), meter.gauge(of.CHECKPOINT_TIME)
         self._sampled = meter.gauge(of.SAMPLED)
         self._counted = dict.fromkeys(("overdue", "broken", "abandoned"), 0)
+        self._turned = 0.0
         for cause in self._counted:
             self._ended.inc(cause, by=0)
 
@@ -108,6 +110,7 @@ class _Parts:
         for cause, count in workers.ended.items():
             self._ended.inc(cause, by=count - self._counted.get(cause, 0))
             self._counted[cause] = count
+        self._read_load()
         self._read_breakers()
         degraded = services.limiter.degraded
         self._mode.choose(services.settings.admission.limiter_failure if degraded else "shared", MODES)
@@ -120,6 +123,14 @@ class _Parts:
         self._unsealed.set(unsealed)
         self.chain.show()
         self._sampled.set(time.time())
+
+    def _read_load(self) -> None:
+        load = self._services.load.snapshot()
+        self._queue_seconds.set(load["wait_seconds"])
+        self._turned_away.inc(by=load["turned_away"] - self._turned)
+        self._turned = load["turned_away"]
+        for name in self._services.catalog.offers:
+            self._at_server.set(load.get(f"model.{name}.images", 0), name)
 
     def _read_breakers(self) -> None:
         client = self._services.inference

@@ -106,7 +106,7 @@ INFERENCE_IMAGES = Family("cordon_inference_images", "histogram", "Images that a
     ("model", "version"), 64, IMAGES)  # fmt: skip
 INFERENCE_SECONDS = _seconds("cordon_inference_seconds", "Time from the call of the model server to its answer.",
     "model", "version", most=64)  # fmt: skip
-AT_SERVER = _gauge("cordon_inference_images_running", "Images at the model server.", "model", "version", most=64,
+AT_SERVER = _gauge("cordon_inference_images_running", "Images at the model server.", "model", most=64,
     across="sum")  # fmt: skip
 BREAKER = _gauge("cordon_breaker",
     "1 for the state of a model's circuit breaker: `closed`, `open`, or `half-open` while it is tried.",
