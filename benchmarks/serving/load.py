@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import multiprocessing
 import os
 import random
@@ -45,11 +46,17 @@ class Target:
         name: What it is called in tables.
         port: On 127.0.0.1.
         request: The whole request: head and body, kept alive.
+        others: More of them; all are sent in turn.
     """
 
     name: str
     port: int
     request: bytes = field(repr=False)
+    others: tuple[bytes, ...] = field(default=(), repr=False)
+
+    def requests(self) -> Iterator[bytes]:
+        """Without end."""
+        return itertools.cycle((self.request, *self.others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +190,7 @@ async def _closed(target: Target, callers: int, seconds: float, warm: float) -> 
     zero = time.perf_counter() + warm
     until = zero + seconds
     notes = _Notes(target, seconds, zero)
-    left = callers
+    left, requests = callers, target.requests()
     finished = asyncio.Event()
 
     def turn(line: _Line) -> None:
@@ -203,7 +210,7 @@ async def _closed(target: Target, callers: int, seconds: float, warm: float) -> 
             if not left:
                 finished.set()
 
-        line.ask(target.request, done)
+        line.ask(next(requests), done)
 
     async def again() -> None:
         await asyncio.sleep(0.01)  # a server that drops connections is not hammered
@@ -224,7 +231,7 @@ async def _closed(target: Target, callers: int, seconds: float, warm: float) -> 
 
 
 async def _open(target: Target, phases: tuple[Phase, ...], warm: float, seed: int) -> Run:
-    chance = random.Random(seed)
+    chance, requests = random.Random(seed), target.requests()
     idle: list[_Line] = [await _connect(target.port) for _ in range(8)]
     every = set(idle)
     waiting: set[asyncio.Future[None]] = set()
@@ -249,7 +256,7 @@ async def _open(target: Target, phases: tuple[Phase, ...], warm: float, seed: in
             else:
                 every.discard(line)
 
-        line.ask(target.request, done)
+        line.ask(next(requests), done)
 
     async def send_on_new(due: float) -> None:
         try:

@@ -9,6 +9,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,7 @@ STYLE: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#e4e4e4",
     "legend.frameon": False,
     "legend.fontsize": 9,
@@ -53,6 +55,13 @@ def callers_axis(axis: Axes, callers: list[int]) -> None:
     axis.set_xticks(callers, [str(count) for count in callers])
     axis.minorticks_off()
     axis.set_xlabel("callers")
+
+
+def log_axis(axis: Axes) -> None:
+    """The ordinate in powers of ten, with plain numbers."""
+    axis.set_yscale("log")
+    for formatted in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+        formatted(FuncFormatter(lambda value, _: f"{value:,.0f}" if str(f"{value:.0e}")[0] in "125" else ""))
 
 
 def goal(axis: Axes, value: float, text: str) -> None:
