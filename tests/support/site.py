@@ -36,6 +36,8 @@ from inference_client.fake import FakeClient
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
+    from fastapi import FastAPI
+
 MODEL = "brain_mri_resnet50"
 MAX_BODY = 2**20
 URL = "https://cordon.example"
@@ -66,11 +68,11 @@ def settings_for(folder: Path, redis_url: str, **changes: Any) -> Settings:
 class Site:
     """Start with ``start``, end with ``stop``."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, app: FastAPI | None = None) -> None:
         self.settings = settings
         self.model = FakeClient({MODEL: 4})
         self.log = io.StringIO()
-        self.app = create_app(settings, inference=self.model)
+        self.app = app or create_app(settings, inference=self.model)
         self.listen()
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
