@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from gateway.cli.serve import listen, listen_for_metrics, url_of
 from gateway.cli.steps import step
 from gateway.embedded.stack import Stack
+from gateway.embedded.triton import DEFAULT_CONFIGURATION
 from gateway.settings import LogSettings, MetricsSettings
 from gateway.telemetry.logging import configure_logging
 
@@ -50,7 +51,15 @@ class Running:
 
 @contextmanager
 def running(
-    console: Console, state: StateFolder, *, triton: Path, host: str, port: int, workers: int, drain: float
+    console: Console,
+    state: StateFolder,
+    *,
+    triton: Path,
+    host: str,
+    port: int,
+    workers: int,
+    drain: float,
+    configuration: str = DEFAULT_CONFIGURATION,
 ) -> Iterator[Running]:
     """Start everything, and stop everything at the block's end, however it ends.
 
@@ -62,7 +71,11 @@ def running(
     for number in _SIGNALS:
         signal.signal(number, _stop)
     # The port is taken before anything slow: if it is busy, that is known at once.
-    with _sockets(host, port) as (listener, metrics), state, Stack(state, triton_environment=triton) as stack:
+    with (
+        _sockets(host, port) as (listener, metrics),
+        state,
+        Stack(state, triton_environment=triton, configuration=configuration) as stack,
+    ):
         try:
             urls = url_of(listener), f"{url_of(metrics)}/metrics" if metrics is not None else None
             with step(console, "Starting Valkey, Triton and the gateway", "Valkey and Triton are ready"):

@@ -15,6 +15,7 @@ from gateway.cli.errors import fail
 from gateway.cli.running import Stopped, running
 from gateway.embedded.errors import StackError
 from gateway.embedded.state import StateFolder
+from gateway.embedded.triton import DEFAULT_CONFIGURATION
 from gateway.embedded.triton_environment import DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -31,6 +32,15 @@ StateOption = Annotated[
 TritonOption = Annotated[
     Path, typer.Option("--triton", envvar="CORDON_TRITON", help="Environment that holds the model server")
 ]
+ModelConfigOption = Annotated[
+    str,
+    typer.Option(
+        "--model-config",
+        envvar="CORDON_MODEL_CONFIG",
+        metavar="NAME",
+        help="Which configs/NAME.pbtxt of the models to serve by: openvino, openvino-int8, openvino-both",
+    ),
+]
 WorkersOption = Annotated[int, typer.Option(min=1, max=64, help="Gateway processes")]
 
 
@@ -42,6 +52,7 @@ def up(
     host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
     drain: Annotated[float, typer.Option(min=0, help="Seconds that running requests get to end")] = 10.0,
     triton: TritonOption = DEFAULT_ENVIRONMENT,
+    model_config: ModelConfigOption = DEFAULT_CONFIGURATION,
 ) -> None:
     """Start Valkey, Triton and the gateway on this machine, and stay until Ctrl-C.
 
@@ -50,7 +61,16 @@ def up(
     console = Console()
     folder = StateFolder(state)
     try:
-        with running(console, folder, triton=triton, host=host, port=port, workers=workers, drain=drain) as everything:
+        with running(
+            console,
+            folder,
+            triton=triton,
+            host=host,
+            port=port,
+            workers=workers,
+            drain=drain,
+            configuration=model_config,
+        ) as everything:
             _greet(console, everything, state)
             say = partial(console.print, soft_wrap=True, markup=False, highlight=False)
             while True:

@@ -12,7 +12,7 @@ from gateway.embedded.child import Child
 from gateway.embedded.errors import StackError
 from gateway.embedded.keeper import Keeper
 from gateway.embedded.secrets import NAMES, TOKEN_KEY, ensure_secret, ensure_secrets
-from gateway.embedded.triton import Triton
+from gateway.embedded.triton import DEFAULT_CONFIGURATION, Triton
 from gateway.embedded.triton_environment import DEFAULT_ENVIRONMENT, TritonEnvironment
 from gateway.embedded.valkey import Valkey
 from gateway.models.catalog import ModelCatalog
@@ -48,6 +48,7 @@ class Stack:
         repository: Path = DEFAULT_REPOSITORY,
         models_policy: Path = DEFAULT_MODELS_POLICY,
         control: Literal["none", "explicit"] = "none",
+        configuration: str = DEFAULT_CONFIGURATION,
     ) -> None:
         """Nothing is started yet.
 
@@ -57,12 +58,14 @@ class Stack:
             repository: The model repository.
             models_policy: Which of its models are offered.
             control: Triton's model control mode; ``explicit`` lets a caller load and unload models.
+            configuration: Which ``configs/<name>.pbtxt`` of each model Triton uses: the runtime, and which versions.
         """
         self.state = state
         self._triton_environment = triton_environment
         self._repository = repository
         self._models_policy = models_policy
         self._control = control
+        self._configuration = configuration
         self.valkey: Valkey | None = None
         self.triton: Triton | None = None
         self.gateway: Child | None = None
@@ -91,6 +94,7 @@ class Stack:
             cache=self.state.cache,
             log=logs / "triton.log",
             control=self._control,
+            configuration=self._configuration,
         )
         self.valkey = Valkey(self.state.socket("valkey.sock"), logs / "valkey.log")
 
@@ -98,16 +102,25 @@ class Stack:
         """Check the models' weights, then wait until both answer and every model is loaded and warm.
 
         Raises:
-            StackError: A file of a model is not the one that its manifest lists.
+            StackError: A file of a model is not the one that its manifest lists, or a version that is on offer is not
+                loaded.
             StartFailed: One ended or took too long.
         """
         valkey, triton = self._started()
         try:
-            ModelCatalog.load(self._models_policy, self._repository).verify_weights()
+            catalog = ModelCatalog.load(self._models_policy, self._repository)
+            catalog.verify_weights()
         except ValueError as error:
             raise StackError(f"The models cannot be served. {error}") from error
         valkey.wait_ready()
         triton.wait_ready()
+        for offer in catalog.offers.values():
+            for version in offer.versions:
+                if not triton.has_loaded(offer.name, version):
+                    raise StackError(
+                        f"{self._models_policy} offers version {version} of {offer.name}, which is not loaded: the "
+                        f"configuration {self._configuration} does not name it in its version_policy."
+                    )
 
     def variables(self) -> dict[str, str]:
         """The settings of a gateway on this stack; secrets as the files that hold them."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 READY_SECONDS = 90.0
 """The first start compiles the model; later ones find it in the cache and take two or three seconds."""
 
+DEFAULT_CONFIGURATION = "openvino"
+"""Of the shipped model: ``configs/openvino.pbtxt``."""
+
 _EXIT_SECONDS = 5
 _STOP_SECONDS = 8.0
 _FIRST_PORT, _LAST_PORT = 20_000, 32_767
@@ -78,7 +81,7 @@ class Triton:
         cache: Path,
         log: Path,
         control: Literal["none", "explicit"] = "none",
-        configuration: str = "openvino",
+        configuration: str = DEFAULT_CONFIGURATION,
     ) -> None:
         """Start it; ready only after ``wait_ready``.
 
@@ -151,9 +154,16 @@ class Triton:
 
     def answers(self, question: Literal["ready", "live"] = "ready") -> bool:
         """Whether it says within a second that all models are loaded, or just that it runs."""
+        return self._says_yes(f"/v2/health/{question}")
+
+    def has_loaded(self, model: str, version: str) -> bool:
+        """Whether it says so of one version of a model."""
+        return self._says_yes(f"/v2/models/{model}/versions/{version}/ready")
+
+    def _says_yes(self, path: str) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.ports.http, timeout=1.0)
         try:
-            connection.request("GET", f"/v2/health/{question}")
+            connection.request("GET", path)
             return connection.getresponse().status == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False

@@ -1,4 +1,8 @@
-"""Runs this folder's ``model.onnx`` on the CPU with OpenVINO, in Triton's Python backend.
+"""Runs this folder's ``model.onnx`` or ``model.xml`` on the CPU with OpenVINO, in Triton's Python backend.
+
+Parameters of the configuration:
+    precision: ``auto`` computes in BF16 where the CPU does, else in FP32; ``f32`` and ``bf16`` are just that. What is
+        quantized in the graph is computed in INT8 under each of them.
 
 Environment:
     MODEL_CACHE_DIR: Where OpenVINO keeps the compiled model, so that the next start takes a second. Must be writable by
@@ -23,6 +27,7 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 import numpy as np  # noqa: E402 - needs the path above
 import openvino as ov  # noqa: E402
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found] # noqa: E402 - exists inside Triton alone
+from openvino.preprocess import PrePostProcessor  # noqa: E402
 
 
 class TritonPythonModel:
@@ -31,21 +36,24 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Check the weights against the manifest, then compile them. Raising keeps the model from being loaded."""
         folder, version = Path(args["model_repository"]), args["model_version"]
-        weights = folder / version / "model.onnx"
-        sha256 = verified_digest(folder, f"{version}/model.onnx")
+        weights, sha256 = verified_weights(folder, version)
+        parameters = json.loads(args["model_config"]).get("parameters", {})
+        precision = parameters.get("precision", {}).get("string_value", "auto")
 
         core = ov.Core()
-        # BF16 where the CPU computes in it: half the time, and the same classes. Elsewhere it would be emulated.
-        native = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16" if native else "f32"}
+        if precision == "auto":
+            # BF16 where the CPU computes in it: half the time, and the same classes. Elsewhere it would be emulated.
+            native = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            precision = "bf16" if native else "f32"
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
         cache = os.environ.get("MODEL_CACHE_DIR", "")
         if cache:
             # OpenVINO finds a cached model by path and time stamp. A folder named by the digest keeps it from serving
             # yesterday's weights after an update that kept both, as container image layers do.
             settings["CACHE_DIR"] = str(Path(cache) / sha256)
-        self._request = core.compile_model(str(weights), "CPU", settings).create_infer_request()
+        self._request = core.compile_model(with_uint8_input(core, weights), "CPU", settings).create_infer_request()
         pb_utils.Logger.log_info(
-            f"{args['model_name']}: OpenVINO {ov.__version__}, {settings['INFERENCE_PRECISION_HINT']}"
+            f"{args['model_name']} {version}: OpenVINO {ov.__version__}, {weights.name}, {precision}"
         )
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -80,11 +88,34 @@ def to_tensor(name: str, array: "np.ndarray[Any, Any]") -> Any:
     return pb_utils.Tensor.from_dlpack(name, array) if BY_DLPACK else pb_utils.Tensor(name, array)
 
 
-def verified_digest(folder: Path, name: str) -> str:
-    """The SHA-256 of a file, if it is the one that ``manifest.json`` lists. Raises RuntimeError otherwise."""
-    promised = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"][name]["sha256"]
-    with (folder / name).open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != promised:
-        raise RuntimeError(f"{name}: not the file that manifest.json lists (SHA-256 differs)")
-    return found
+def with_uint8_input(core: "ov.Core", weights: Path) -> "ov.Model | str":
+    """The graph, its input uint8 [batch, height, width, 3]: one that takes float32 channels in [0, 1] gets a front."""
+    if weights.suffix == ".onnx":  # has its own, see modelkit/front.py; by its path it is found in the cache at once
+        return str(weights)
+    model = core.read_model(str(weights))
+    if model.input(0).element_type == ov.Type.u8:
+        return model
+    front = PrePostProcessor(model)
+    image = front.input(0)
+    image.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    image.model().set_layout(ov.Layout("NCHW"))
+    image.preprocess().convert_element_type(ov.Type.f32).scale(255.0)
+    return front.build()
+
+
+def verified_weights(folder: Path, version: str) -> tuple[Path, str]:
+    """The version's graph, and a SHA-256 of all that it is made of, if each file is the one that the manifest lists.
+
+    Raises RuntimeError otherwise.
+    """
+    listed = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+    files = {name: file["sha256"] for name, file in listed.items() if name.split("/")[0] == version}
+    for name, promised in files.items():
+        with (folder / name).open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != promised:
+            raise RuntimeError(f"{name}: not the file that manifest.json lists (SHA-256 differs)")
+    graphs = [name for name in files if name.endswith((".onnx", ".xml"))]
+    if len(graphs) != 1:
+        raise RuntimeError(f"manifest.json lists {len(graphs)} graphs for version {version}, not one")
+    return folder / graphs[0], hashlib.sha256("".join(sorted(files.values())).encode()).hexdigest()

@@ -19,7 +19,14 @@ from gateway.modelkit.manifest import read_labels, read_manifest
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = ROOT / "model_repository" / "brain_mri_resnet50"
 SHARED = ROOT.parent / "shared"
-CONFIGS = ("config.pbtxt", "configs/openvino.pbtxt", "configs/onnxruntime-cuda.pbtxt")
+CONFIGS = {
+    "config.pbtxt": [1],
+    "configs/onnxruntime-cuda.pbtxt": [1],
+    "configs/openvino.pbtxt": [1],
+    "configs/openvino-int8.pbtxt": [2],
+    "configs/openvino-both.pbtxt": [1, 2],
+}
+"""Each with the versions that it serves."""
 
 
 def run(model: Path | bytes, images: np.ndarray) -> np.ndarray:
@@ -114,6 +121,33 @@ def test_every_configuration_batches_bounds_its_queue_and_warms_up(name: str) ->
     assert policy.allow_timeout_override
     assert policy.max_queue_size >= config.max_batch_size
     assert {sample.batch_size for sample in config.model_warmup} == {1, config.max_batch_size}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_configuration_names_the_versions_that_its_runtime_can_load(name: str) -> None:
+    config = read_config(MODEL / name)
+    served = list(config.version_policy.specific.versions)
+    assert served == CONFIGS[name]
+    for version in served:
+        listed = [file for file in read_manifest(MODEL).files if file.startswith(f"{version}/")]
+        assert listed
+        assert config.backend == "python" or listed == [f"{version}/{config.default_model_filename}"]
+        assert config.backend != "python" or (MODEL / str(version) / config.default_model_filename).is_file()
+
+
+def test_the_quantized_version_has_its_labels_in_the_same_order() -> None:
+    """Its graph says how it was calibrated, and names its classes: a permuted list is a silent misdiagnosis."""
+    graph = (MODEL / "2" / "model.xml").read_text()
+    assert f'<classes value="{",".join(read_labels(MODEL))}" />' in graph
+    assert '<subset_size value="200" />' in graph
+    assert (MODEL / "2" / "model.py").read_bytes() == (MODEL / "1" / "model.py").read_bytes()
+
+
+def test_the_gpu_configurations_make_an_instance_on_every_gpu() -> None:
+    """An instance group that names no GPUs is made on each that there is."""
+    for name in ("config.pbtxt", "configs/onnxruntime-cuda.pbtxt"):
+        (group,) = read_config(MODEL / name).instance_group
+        assert (group.count, list(group.gpus)) == (1, [])
 
 
 def test_the_default_configuration_is_tensorrt_in_half_precision_with_a_kept_engine() -> None:
