@@ -27,6 +27,7 @@ from gateway.deid.grain import calmed
 if TYPE_CHECKING:
     from gateway.deid.grain import Grain, Place
     from gateway.ingest.image import DisplayFrame
+    from gateway.ingest.patch import Shown
 
 MARGIN = 4
 """Pixels of the network's input above and left of the picture."""
@@ -51,11 +52,11 @@ class Pair:
     """Two renderings of one large grey frame, for one look; ``both`` joins them piece by piece, as they are looked at.
 
     Attributes:
-        shown, every: As ``both`` takes them.
+        shown, every: As ``both`` takes them, or to be shown piece by piece.
     """
 
-    shown: DisplayFrame = field(repr=False)
-    every: DisplayFrame = field(repr=False)
+    shown: DisplayFrame | Shown = field(repr=False)
+    every: DisplayFrame | Shown = field(repr=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -66,7 +67,7 @@ class Pair:
         return both(self.shown[place], self.every[place])
 
 
-Picture: TypeAlias = "DisplayFrame | Pair"
+Picture: TypeAlias = "DisplayFrame | Shown | Pair"
 """What can be looked at."""
 
 
@@ -83,7 +84,10 @@ def scaled(picture: Picture, longest_side: int) -> Picture:
     return _resized(picture, size)
 
 
-def _resized(picture: DisplayFrame, size: tuple[int, int]) -> DisplayFrame:
+def _resized(picture: DisplayFrame | Shown, size: tuple[int, int]) -> DisplayFrame:
+    if not isinstance(picture, np.ndarray):  # one colour of a large frame in memory at a time
+        planes = [_resized(plane, size) for plane in picture.planes()]
+        return planes[0] if len(planes) == 1 else np.dstack(planes)
     way = cv2.INTER_AREA if size[0] < picture.shape[1] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, size, interpolation=way), dtype=np.uint8)
 

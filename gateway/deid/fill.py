@@ -13,31 +13,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway.ingest.header import HALF_CHROMA
+from gateway.ingest.patch import Patch, strips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.deid.look import Cover
     from gateway.ingest.codecs import Stored
     from gateway.ingest.header import PixelHeader
+    from gateway.ingest.mask import Cover, Mask
     from gateway.ingest.photometric import Display
 
-_STRIP = 2**20  # pixels
 
-
-def paint(stored: Stored, cover: Cover, black: npt.NDArray[Any]) -> Stored:
-    """Decoded values [rows, columns] or [rows, columns, 3] with ``black`` where ``cover`` is.
+def paint(stored: Stored, mask: Mask, black: npt.NDArray[Any]) -> Stored:
+    """Decoded values [rows, columns] or [rows, columns, 3] with ``black`` where the mask is.
 
     Painted in place if they are nobody else's, else a copy.
     """
     painted = stored if stored.flags.owndata and stored.flags.writeable else stored.copy()
-    painted[cover] = black
+    for place in strips(painted.shape):
+        painted[place][mask[place]] = black
     return painted
 
 
@@ -129,23 +130,35 @@ def paint_native(raw: memoryview, cover: Cover | None, value: npt.NDArray[Any], 
     return out
 
 
-def painted_strips(raw: memoryview, cover: Cover, value: npt.NDArray[Any], header: PixelHeader) -> Iterator[bytearray]:
-    """``paint_native`` of a frame of one sample a pixel, some rows at a time: a large one is not in memory twice."""
-    columns = cover.shape[1]
-    step = max(1, _STRIP // columns)
-    row = columns * header.bits_allocated // 8
-    for top in range(0, len(cover), step):
-        yield paint_native(raw[top * row : (top + step) * row], cover[top : top + step], value, header)
+def painted_strips(raw: memoryview, mask: Mask, value: npt.NDArray[Any], header: PixelHeader) -> Iterator[bytearray]:
+    """``paint_native`` some rows at a time, of a frame that is not in 4:2:2: a large one is not in memory twice."""
+    planes = header.samples if header.planar else 1
+    row = header.frame_bits // 8 // planes // header.rows
+    one = replace(header, planar=False, samples=header.samples // planes)
+    for plane in range(planes):
+        start = plane * header.rows * row
+        colour = value[plane] if planes > 1 else value
+        for place in strips(mask.shape):
+            part = raw[start + place[0].start * row : start + place[0].stop * row]
+            yield paint_native(part, mask[place], colour, one)
 
 
-def paint_bits(value: bytearray, number: int, cover: Cover) -> None:
+def painted_rows(stored: Stored, patch: Patch, header: PixelHeader) -> Iterator[bytes]:
+    """Decoded values, painted, as native little endian Pixel Data in 8-bit bytes, some rows at a time."""
+    for place in strips(stored.shape):
+        part = patch.onto(stored[place], place)
+        yield part.astype(f"<{part.dtype.kind}{header.bits_allocated // 8}", copy=False).tobytes()
+
+
+def paint_bits(value: bytearray, number: int, mask: Mask) -> None:
     """Clear the bits of one frame where it is covered. Frames of single bits follow each other without padding.
 
     Args:
         value: Native Pixel Data of single bits; changed in place.
         number: Of the frame, 1-based.
-        cover: Where.
+        mask: Where.
     """
+    cover = mask.whole()
     first = (number - 1) * cover.size
     start, end = first // 8, -(-(first + cover.size) // 8)
     bits = np.unpackbits(np.frombuffer(value[start:end], np.uint8), bitorder="little")

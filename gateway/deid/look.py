@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from gateway.deid.markers import Markers
     from gateway.deid.pixel_policy import ClassLooks
     from gateway.deid.regions import TextRegion
-
-Cover = npt.NDArray[np.bool_]
-"""Where a frame is masked, [rows, columns]."""
+    from gateway.ingest.mask import Cover, Mask
 
 _AT_LEAST = 512
 """Pixels to which small frames are enlarged, by two at most."""
@@ -33,7 +31,8 @@ _NEAR = 128
 """Pixels around a mask in which is looked again: print is found by what stands around it."""
 _MOST, _SMALL = 0.7, 1_200_000
 _CELL = 8
-"""Pixels: surroundings are told apart on a grid, for the labels of a large frame would take twice its memory."""
+"""Pixels, as many as in a byte of a mask: surroundings are told apart on a grid, for the labels of a large frame would
+take twice its memory."""
 Place: TypeAlias = tuple[slice, slice]
 _WHOLE: Place = (slice(None), slice(None))
 
@@ -63,7 +62,7 @@ class Look:
             raise NotSanitizable("The text detector failed, and the policy is to refuse then") from error
 
     def cover(
-        self, pictures: Iterable[Picture], looks: ClassLooks, pad: int, *, masked: Cover | None = None
+        self, pictures: Iterable[Picture], looks: ClassLooks, pad: int, *, masked: Mask | None = None
     ) -> tuple[Cover | None, int]:
         """Where text stands in a frame.
 
@@ -104,7 +103,7 @@ class Look:
         return [replace(region, centre=(region.centre[0] + left, region.centre[1] + top)) for region in found]
 
 
-def _around(masked: Cover) -> list[Place]:
+def _around(masked: Mask) -> list[Place]:
     """The surroundings of the masks: a place for each group of them, or the whole where that costs little more.
 
     Of a small frame always the whole: thin lines of other things look more like print the less stands around them.
@@ -112,8 +111,7 @@ def _around(masked: Cover) -> list[Place]:
     height, width = masked.shape
     if height * width <= _SMALL:
         return [_WHOLE]
-    cells = np.logical_or.reduceat(masked, range(0, height, _CELL), axis=0)
-    cells = np.logical_or.reduceat(cells, range(0, width, _CELL), axis=1)
+    cells = np.bitwise_or.reduceat(masked.bits, range(0, height, _CELL), axis=0) != 0
     reach = 2 * (_NEAR // _CELL) + 1
     near = cv2.dilate(cells.view(np.uint8), np.ones((reach, reach), np.uint8))
     count, _, stats, _ = cv2.connectedComponentsWithStats(near)
@@ -123,7 +121,7 @@ def _around(masked: Cover) -> list[Place]:
     return [(slice(top, top + down), slice(left, left + across)) for left, top, across, down in boxes]
 
 
-def _lies_in(region: TextRegion, masked: Cover) -> bool:
+def _lies_in(region: TextRegion, masked: Mask) -> bool:
     corners = np.rint(region.corners(0)).astype(np.int32)
     ends = (masked.shape[1], masked.shape[0])
     left, top = np.clip(corners.min(axis=0), 0, ends).tolist()

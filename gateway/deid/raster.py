@@ -26,10 +26,10 @@ from gateway.ingest.spread import spread
 from gateway.ingest.upload import MediaType
 
 if TYPE_CHECKING:
-    from gateway.deid.look import Cover
     from gateway.deid.pixel_policy import PixelPolicy
     from gateway.deid.survey import Surveyor
     from gateway.ingest.image import DisplayFrame
+    from gateway.ingest.mask import Mask
     from gateway.ingest.raster import Picture, RasterPixels
 
 
@@ -59,33 +59,33 @@ class RasterCleaner:
         """
         tally = Tally()
         picture, turned = raster.stored()
-        cover = None
+        mask = None
         if self._policy.look:
             tally.looked_at = 1
-            cover = self._cover(picture, tally)
-        if cover is None and not turned and raster.media_type is MediaType.JPEG:
+            mask = self._mask(picture, tally)
+        if mask is None and not turned and raster.media_type is MediaType.JPEG:
             with fence("The image cannot be read"):
                 return CleanRaster(strip_jpeg(raster.data), MediaType.JPEG, tally)
-        if cover is not None:
+        if mask is not None:
             tally.frames_masked = 1
-            picture = _painted(picture, cover)
+            picture = _painted(picture, mask)
             for _ in range(MOST_MASKS):
-                if (more := self._cover(_read(_png(picture)), tally, cover)) is None:
+                if (more := self._mask(_read(_png(picture)), tally, mask)) is None:
                     break
-                cover = cover | more
-                picture = _painted(picture, cover)
+                mask |= more
+                picture = _painted(picture, mask)
             else:
                 raise NotSanitizable("Text is still found in the image after it was masked several times")
-            tally.share = float(cover.mean())
+            tally.share = mask.share
         recoded = "" if raster.media_type is MediaType.PNG else "PNG"
         return CleanRaster(_png(picture), MediaType.PNG, tally, recoded)
 
-    def _cover(self, picture: Picture, tally: Tally, masked: Cover | None = None) -> Cover | None:
+    def _mask(self, picture: Picture, tally: Tally, masked: Mask | None = None) -> Mask | None:
         looks = self._policy.whole.high
         shown = _shown(picture)
         if looks.full_range and picture.dtype != np.uint8:
             shown = both(shown, spread(picture))
-        return self._surveyor.cover([shown], looks, tally, masked=masked)
+        return self._surveyor.mask([shown], looks, tally, masked=masked)
 
 
 def _shown(picture: Picture) -> DisplayFrame:
@@ -95,9 +95,9 @@ def _shown(picture: Picture) -> DisplayFrame:
     return ((picture - low).astype(np.uint32) * 255 // max(high - low, 1)).astype(np.uint8)
 
 
-def _painted(picture: Picture, cover: Cover) -> Picture:
+def _painted(picture: Picture, mask: Mask) -> Picture:
     painted = picture.copy()
-    painted[cover] = 0
+    painted[mask.whole()] = 0
     return painted
 
 

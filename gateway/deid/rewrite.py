@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gateway.deid.fill import black, paint, paint_bits, paint_native, painted_strips, without_unused
+from gateway.deid.fill import black, paint, paint_bits, paint_native, painted_rows, painted_strips, without_unused
 from gateway.deid.recode import NATIVE, Recoder
 from gateway.deid.survey import digest, renderings
 from gateway.deid.write import PixelValue, fragments
 from gateway.errors import NotSanitizable
+from gateway.ingest.header import HALF_CHROMA
 from gateway.ingest.patch import Patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from gateway.deid.canvas import Picture
-    from gateway.deid.look import Cover
     from gateway.deid.pixel_policy import ClassLooks
     from gateway.deid.survey import Survey, Surveyor, Tally
     from gateway.ingest.codecs import Stored
+    from gateway.ingest.mask import Mask
     from gateway.ingest.stored import StoredPixels
 
 MOST_MASKS = 4
@@ -49,8 +50,8 @@ class Rewrite:
     surveyor: Surveyor = field(repr=False)
     tally: Tally
     recoder: Recoder = field(init=False)
-    _settled: dict[bytes, npt.NDArray[np.uint8]] = field(default_factory=dict, init=False, repr=False)
-    """Packed masks after which nothing was seen any more, by what was seen before."""
+    _settled: dict[bytes, Mask] = field(default_factory=dict, init=False, repr=False)
+    """Masks after which nothing was seen any more, by what was seen before."""
 
     def __post_init__(self) -> None:
         source = self.pixels.source
@@ -77,6 +78,11 @@ class Rewrite:
             if source.header.bits_allocated > 1:
                 return PixelValue(self._native(), source.vr, encapsulated=False, tag=tag, length=length)
             return PixelValue(self._bits(), source.vr, encapsulated=False, tag=tag)
+        header = self.recoder.header
+        if not encapsulated and header.bits_allocated > 1:
+            vr = "OB" if header.bits_allocated <= 8 else "OW"
+            length = header.frame_bits * header.frames // 8
+            return PixelValue(self._decompressed(), vr, encapsulated, tag, length)
         frames = self._encoded()
         vr = "OB" if encapsulated or self.recoder.header.bits_allocated <= 8 else "OW"
         return PixelValue(fragments(frames) if encapsulated else frames, vr, encapsulated, tag)
@@ -84,49 +90,62 @@ class Rewrite:
     def _native(self) -> Iterator[bytes | bytearray | memoryview]:
         header, length = self.pixels.source.header, self.pixels.source.header.frame_bits // 8
         whole = memoryview(self.pixels.source.value)
-        for number, stored, photometric, cover in self._frames():
+        for number, stored, photometric, mask in self._frames():
             raw = whole[(number - 1) * length : number * length]
             value = black(self.pixels.display, number, stored, photometric)
-            if cover is None:
+            if mask is None:
                 yield paint_native(raw, None, value, header) if self.survey.unused else raw
-            elif self.pixels.display.patches(stored, photometric):
+            elif self.pixels.display.patches(stored, photometric) and header.photometric not in HALF_CHROMA:
                 show = partial(self._patched, number, stored, photometric, value)
-                yield from painted_strips(raw, self._seen_clean(cover, show), value, header)
+                yield from painted_strips(raw, self._seen_clean(mask, show), value, header)
             else:
                 painting = _Painting(self, number, partial(self._painted_native, raw, value), [])
-                yield painting.data(self._seen_clean(cover, painting.show))
+                yield painting.data(self._seen_clean(mask, painting.show))
 
     def _bits(self) -> Iterator[bytearray]:
         source = self.pixels.source
         out = bytearray(source.value[: (source.header.frame_bits * source.header.frames + 7) // 8])
-        for number, _, _, cover in self._frames():
-            if cover is not None:
-                paint_bits(out, number, cover)
+        for number, _, _, mask in self._frames():
+            if mask is not None:
+                paint_bits(out, number, mask)
         yield out
 
-    def _encoded(self) -> Iterator[bytes | bytearray]:
-        for number, stored, photometric, cover in self._frames():
-            if cover is None:
+    def _decompressed(self) -> Iterator[bytes | bytearray | memoryview]:
+        """Frames that came in another syntax, native: painted as they are written, some rows at a time."""
+        for number, stored, photometric, mask in self._frames():
+            value = black(self.pixels.display, number, stored, photometric)
+            if mask is None:
+                yield self.recoder.encode(stored)
+            elif self.pixels.display.patches(stored, photometric):
+                settled = self._seen_clean(mask, partial(self._patched, number, stored, photometric, value))
+                yield from painted_rows(stored, Patch(settled, value), self.recoder.header)
+            else:
+                painting = _Painting(self, number, partial(self._painted, value), [stored])
+                yield painting.data(self._seen_clean(mask, painting.show))
+
+    def _encoded(self) -> Iterator[bytes | bytearray | memoryview]:
+        for number, stored, photometric, mask in self._frames():
+            if mask is None:
                 yield self._written(stored).data
                 continue
             value = black(self.pixels.display, number, stored, photometric)
             painting = _Painting(self, number, partial(self._painted, value), [stored])
             del stored
-            yield painting.data(self._seen_clean(cover, painting.show))
+            yield painting.data(self._seen_clean(mask, painting.show))
 
-    def _frames(self) -> Iterator[tuple[int, Stored, str, Cover | None]]:
+    def _frames(self) -> Iterator[tuple[int, Stored, str, Mask | None]]:
         for number, decoded, photometric in self.pixels.decoded():
             if photometric != self.survey.photometric:
                 raise NotSanitizable("The frames of the object are encoded in different colours")
-            cover = self.survey.cover(number)
-            self.tally.frames_masked += cover is not None
+            mask = self.survey.mask(number)
+            self.tally.frames_masked += mask is not None
             frame = [without_unused(decoded, self.pixels.source.header)]
             del decoded
-            yield number, frame.pop(), photometric, cover  # and no longer held here
+            yield number, frame.pop(), photometric, mask  # and no longer held here
 
-    def _painted(self, value: npt.NDArray[Any], frame: list[Stored], cover: Cover) -> _Written:
+    def _painted(self, value: npt.NDArray[Any], frame: list[Stored], mask: Mask) -> _Written:
         """``frame`` is emptied: of a large frame no more is in memory than has to be."""
-        painted = [paint(frame.pop(), cover, value)]
+        painted = [paint(frame.pop(), mask, value)]
         if self.pixels.source.header.frames > 1:
             return self._written(painted[0])
         mark, encoded = _mark(painted[0]), self.recoder.encode(painted[0])
@@ -145,84 +164,84 @@ class Rewrite:
             raise NotSanitizable("A masked frame cannot be encoded again without a change to other pixels")
         return written
 
-    def _painted_native(self, raw: memoryview, value: npt.NDArray[Any], _: list[Stored], cover: Cover) -> _Written:
-        painted = paint_native(raw, cover, value, self.recoder.header)
+    def _painted_native(self, raw: memoryview, value: npt.NDArray[Any], _: list[Stored], mask: Mask) -> _Written:
+        painted = paint_native(raw, mask.whole(), value, self.recoder.header)
         return _Written(painted, *self.recoder.decode(memoryview(painted)))
 
     def _patched(
-        self, number: int, stored: Stored, photometric: str, value: npt.NDArray[Any], cover: Cover
+        self, number: int, stored: Stored, photometric: str, value: npt.NDArray[Any], mask: Mask
     ) -> Iterator[Picture]:
         """What is seen of a frame whose bytes are painted only while they are written."""
-        return renderings(self.pixels, number, stored, photometric, self.looks, patch=Patch(cover, value))
+        return renderings(self.pixels, number, stored, photometric, self.looks, patch=Patch(mask, value))
 
-    def _seen_clean(self, cover: Cover, show: Callable[[Cover], Iterable[Picture]]) -> Cover:
+    def _seen_clean(self, mask: Mask, show: Callable[[Mask], Iterable[Picture]]) -> Mask:
         """A frame's mask, with what a look at the masked frame adds to it.
 
         Args:
-            cover: The first mask.
+            mask: The first one.
             show: What is seen of the frame, as it is written, with a mask.
 
         Raises:
             NotSanitizable: Text is left after the last mask that is tried.
         """
-        pictures = show(cover)
+        pictures = show(mask)
         key = b""
         if self.looks.again and self.pixels.source.header.frames > 1:
-            pictures = list(pictures)
-            key = digest(cover, *pictures)
-        if (packed := self._settled.get(key)) is not None:
-            cover = np.unpackbits(packed, count=cover.size).reshape(cover.shape).view(np.bool_)
+            pictures = looked = [picture[:, :] for picture in pictures]
+            key = digest(mask.bits, *looked)
+        if (settled := self._settled.get(key)) is not None:
+            mask = settled
         elif self.looks.again:
             for _ in range(MOST_MASKS):
-                more = self.surveyor.cover(pictures, self.looks, self.tally, masked=cover)
+                more = self.surveyor.mask(pictures, self.looks, self.tally, masked=mask)
                 if more is None:
                     break
-                cover = cover | more
-                pictures = show(cover)
+                mask |= more
+                pictures = show(mask)
             else:
                 raise NotSanitizable("Text is still found in a frame after it was masked several times")
             if key:
-                self._settled[key] = np.packbits(cover)
-        self.tally.share = max(self.tally.share, float(cover.mean()))
-        return cover
+                self._settled[key] = mask
+        self.tally.share = max(self.tally.share, mask.share)
+        return mask
 
 
 class _Painting:
     """One frame painted and written, with one mask after another. Only the last is kept."""
 
     def __init__(
-        self, rewrite: Rewrite, number: int, write: Callable[[list[Stored], Cover], _Written], stored: list[Stored]
+        self, rewrite: Rewrite, number: int, write: Callable[[list[Stored], Mask], _Written], stored: list[Stored]
     ) -> None:
         self._rewrite = rewrite
         self._stored = stored  # the frame as it was last written; handed over to be painted, and freed
         self._number = number
         self._write = write
-        self._cover: Cover | None = None
+        self._mask: Mask | None = None
         self._written: _Written | None = None
 
-    def show(self, cover: Cover) -> Iterator[Picture]:
+    def show(self, mask: Mask) -> Iterator[Picture]:
         """What is seen of it."""
-        written = self._as_written(cover)
+        written = self._as_written(mask)
         rewrite = self._rewrite
         return renderings(rewrite.pixels, self._number, written.stored, written.photometric, rewrite.looks)
 
-    def data(self, cover: Cover) -> bytes | bytearray:
+    def data(self, mask: Mask) -> bytes | bytearray | memoryview:
         """Its bytes."""
-        return self._as_written(cover).data
+        return self._as_written(mask).data
 
-    def _as_written(self, cover: Cover) -> _Written:
-        if self._written is None or self._cover is None or not np.array_equal(self._cover, cover):
+    def _as_written(self, mask: Mask) -> _Written:
+        if self._written is None or self._mask is None or not np.array_equal(self._mask.bits, mask.bits):
             if self._written is not None and self._stored is not None:
                 self._stored = [self._written.stored]  # a mask only grows, so what was painted is painted on
             self._written = None  # two of a large frame are too many
-            self._written, self._cover = self._write(self._stored, cover), cover
+            self._written, self._mask = self._write(self._stored, mask), mask
         return self._written
 
 
 class _Written(NamedTuple):
     """A frame as it is written, and what a reader decodes it to."""
 
-    data: bytes | bytearray
+    data: bytes | bytearray | memoryview
     stored: Stored
     photometric: str
 

@@ -13,12 +13,13 @@ import numpy.typing as npt
 from gateway.deid.canvas import ONE_LOOK, Pair, both
 from gateway.deid.fill import without_unused
 from gateway.errors import NotSanitizable
+from gateway.ingest.mask import Mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from gateway.deid.canvas import Picture
-    from gateway.deid.look import Cover, Look
+    from gateway.deid.look import Look
     from gateway.deid.pixel_policy import ClassLooks, PixelPolicy
     from gateway.ingest.codecs import Stored
     from gateway.ingest.patch import Patch
@@ -55,29 +56,26 @@ class Survey:
     Attributes:
         photometric: What decoded frames are.
         always: What is masked in every frame.
-        covers: What else is masked, by frame number; packed bits, frames that are equal share theirs.
+        masks: What else is masked, by frame number; frames that are equal share theirs.
         unused: Whether bits above Bits Stored hold something.
-        shape: Rows and columns.
     """
 
-    shape: tuple[int, int]
     photometric: str = ""
-    always: Cover | None = None
-    covers: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    always: Mask | None = None
+    masks: dict[int, Mask] = field(default_factory=dict)
     unused: bool = False
 
     @property
     def changes(self) -> bool:
         """Whether any stored value has to change."""
-        return self.unused or self.always is not None or bool(self.covers)
+        return self.unused or self.always is not None or bool(self.masks)
 
-    def cover(self, number: int) -> Cover | None:
+    def mask(self, number: int) -> Mask | None:
         """What is masked in one frame; None for nothing."""
-        packed = self.covers.get(number)
-        if packed is None:
-            return self.always
-        own = np.unpackbits(packed, count=self.shape[0] * self.shape[1]).reshape(self.shape).view(np.bool_)
-        return own if self.always is None else own | self.always
+        own = self.masks.get(number)
+        if own is None or self.always is None:
+            return self.always if own is None else own
+        return own | self.always
 
 
 class Surveyor:
@@ -87,7 +85,7 @@ class Surveyor:
         self._policy = policy
         self._look = look
 
-    def survey(self, pixels: StoredPixels, looks: ClassLooks, always: Cover | None, tally: Tally) -> Survey:
+    def survey(self, pixels: StoredPixels, looks: ClassLooks, always: Mask | None, tally: Tally) -> Survey:
         """Look at every frame that differs from all before.
 
         Args:
@@ -101,8 +99,8 @@ class Surveyor:
             Unreadable: A frame cannot be decoded.
         """
         header = pixels.source.header
-        survey = Survey((header.rows, header.columns), always=always)
-        done: dict[bytes, npt.NDArray[np.uint8] | None] = {}
+        survey = Survey(always=always)
+        done: dict[bytes, Mask | None] = {}
         key = b""
         times: npt.NDArray[np.uint16] | None = None
         for number, decoded, photometric in pixels.decoded():
@@ -113,25 +111,23 @@ class Surveyor:
             survey.unused |= stored is not decoded or (raw is not None and without_unused(raw, header) is not raw)
             pictures: Iterable[Picture] = renderings(pixels, number, stored, photometric, looks)
             if header.frames > 1:  # else one rendering is in memory at a time
-                pictures = list(pictures)
-                key = digest(stored, *pictures)
+                pictures = looked = [picture[:, :] for picture in pictures]
+                key = digest(stored, *looked)
             if key not in done:
-                cover = self.cover(pictures, looks, tally)
-                done[key] = None if cover is None else np.packbits(cover)
+                mask = done[key] = self.mask(pictures, looks, tally)
                 tally.looked_at += 1
-                if cover is not None and header.frames > 1:
-                    times = np.zeros(survey.shape, np.uint16) if times is None else times
-                    times += cover & (times < np.iinfo(np.uint16).max)
-            packed = done[key]
-            if packed is not None:
-                survey.covers[number] = packed
+                if mask is not None and header.frames > 1:
+                    times = np.zeros(mask.shape, np.uint16) if times is None else times
+                    times += mask.whole() & (times < np.iinfo(np.uint16).max)
+            if (found := done[key]) is not None:
+                survey.masks[number] = found
         if times is not None and (still := times >= max(2.0, _RECURS * len(done))).any():
-            survey.always = still if always is None else still | always
+            survey.always = Mask.of(still) if always is None else Mask.of(still) | always
         return survey
 
-    def cover(
-        self, pictures: Iterable[Picture], looks: ClassLooks, tally: Tally, *, masked: Cover | None = None
-    ) -> Cover | None:
+    def mask(
+        self, pictures: Iterable[Picture], looks: ClassLooks, tally: Tally, *, masked: Mask | None = None
+    ) -> Mask | None:
         """The text in one frame, by its renderings; ``masked`` as in ``Look.cover``."""
         began = perf_counter()
         cover, regions = self._look.cover(pictures, looks, self._policy.pad, masked=masked)
@@ -141,7 +137,7 @@ class Surveyor:
             raise NotSanitizable(
                 f"Text covers more of a frame than the policy's cap of {self._policy.share_cap:.0%} lets be masked"
             )
-        return cover
+        return None if cover is None else Mask.of(cover)
 
 
 def renderings(
@@ -155,21 +151,20 @@ def renderings(
 ) -> Iterator[Picture]:
     """What is looked at, in one look: the frame as a person would see it, and all its values if the policy says so.
 
-    None is held here while it is looked at. ``patch`` is as in ``StoredPixels.show``.
+    ``patch`` is as in ``StoredPixels.show``. A large frame that is the only one is rendered while it is looked at.
     """
+    header = pixels.source.header
+    large = header.frames == 1 and header.rows * header.columns > ONE_LOOK
     every = pixels.show_all(number, stored, photometric, patch) if looks.full_range else None
-    if every is None:
-        yield pixels.show(number, stored, photometric, patch)
-        return
-    shown = pixels.show(number, stored, photometric, patch)
-    large = pixels.source.header.frames == 1 and shown.size > ONE_LOOK
-    picture = [Pair(shown, every) if large else both(shown, every)]
-    del shown, every
-    yield picture.pop()
+    if large:
+        shown = pixels.piecewise(number, stored, photometric, patch)
+        yield shown if every is None else Pair(shown, every)
+    else:
+        picture = pixels.show(number, stored, photometric, patch)
+        yield picture if every is None else both(picture, every.whole())
 
 
-def digest(*pictures: Picture | npt.NDArray[Any]) -> bytes:
+def digest(*arrays: npt.NDArray[Any]) -> bytes:
     """One digest of several arrays, whose types and shapes are those of one object's frames."""
-    arrays = [part for each in pictures for part in ((each.shown, each.every) if isinstance(each, Pair) else (each,))]
     each = b"".join(hashlib.sha256(np.ascontiguousarray(array).data).digest() for array in arrays)
     return hashlib.sha256(each).digest()

@@ -21,6 +21,7 @@ from gateway.deid.survey import Surveyor, Tally
 from gateway.deid.templates import ultrasound_regions
 from gateway.deid.write import PixelValue, fragments
 from gateway.errors import NotSanitizable
+from gateway.ingest.mask import Mask
 from gateway.ingest.values import first
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
-    from gateway.deid.look import Cover, Look
+    from gateway.deid.look import Look
     from gateway.deid.pixel_policy import PixelPolicy
     from gateway.deid.templates import Box, Templates
     from gateway.ingest.header import PixelHeader
+    from gateway.ingest.mask import Cover
     from gateway.ingest.object import IdentifiableObject
     from gateway.ingest.stored import StoredPixels
 
@@ -114,8 +116,8 @@ class ObjectCleaner:
         rewrite = Rewrite(pixels, survey, looks, self._surveyor, tally)
         return CleanPixels(rewrite.value(), tally, level, names, complete=True, rewrite=rewrite, pixels=pixels)
 
-    def _always(self, dataset: Dataset, header: PixelHeader) -> tuple[tuple[str, ...], Cover | None]:
-        """What is masked whatever is found: names of templates, and the cover."""
+    def _always(self, dataset: Dataset, header: PixelHeader) -> tuple[tuple[str, ...], Mask | None]:
+        """What is masked whatever is found: names of templates, and the mask."""
         names, boxes = self._templates.of(dataset)
         cover = _boxes(boxes, header) if boxes else None
         if self._policy.whole.outside_ultrasound == "mask" and first(dataset, _MODALITY) == "US":
@@ -126,7 +128,7 @@ class ObjectCleaner:
                 names = (*names, "outside-ultrasound-regions")
         if cover is None or not cover.any():
             return (), None
-        return names, cover
+        return names, Mask.of(cover)
 
 
 def _boxes(boxes: Iterable[Box], header: PixelHeader) -> Cover:

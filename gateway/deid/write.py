@@ -93,7 +93,7 @@ class PixelValue:
         return cls([memoryview(file.data)[found.start : end]], found.vr, found.encapsulated, found.tag)
 
 
-def fragments(frames: Iterable[bytes | bytearray]) -> Iterator[bytes | bytearray]:
+def fragments(frames: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes | bytearray | memoryview]:
     """Items of encapsulated Pixel Data (PS3.5 A.4): an empty Basic Offset Table, then one fragment a frame."""
     yield pack("<HHL", *_ITEM, 0)
     for frame in frames:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.ingest.lut import Lut, Real
-from gateway.ingest.patch import Patch, counted, looked_up
+from gateway.ingest.patch import Patch, Toned, counted
 
 if TYPE_CHECKING:
     from gateway.ingest.codecs import Stored
@@ -79,7 +79,12 @@ class Grey:
     padding: tuple[float, float] | None = None
 
     def apply(self, stored: Stored, patch: Patch | None = None) -> npt.NDArray[np.uint8]:
-        """uint8 of the same shape; with a patch, which is for whole numbers of up to 16 bits, as if it were painted."""
+        """uint8 [rows, columns]; with a patch, which is for whole numbers of up to 16 bits, as if it were painted."""
+        shown = self.toned(stored, patch)
+        return shown.whole() if isinstance(shown, Toned) else shown
+
+    def toned(self, stored: Stored, patch: Patch | None = None) -> Toned | npt.NDArray[np.uint8]:
+        """The same, to be shown piece by piece where that is by a table."""
         with np.errstate(all="ignore"):  # what overflows is clipped, what is not a number becomes 0
             if stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2:
                 return self._by_table(stored, patch)
@@ -95,19 +100,17 @@ class Grey:
         low, _, high = self.modality.apply(ends).tolist()
         return bool(high >= low) != self.inverted
 
-    def _by_table(self, stored: Stored, patch: Patch | None) -> npt.NDArray[np.uint8]:
-        unsigned = np.dtype(f"u{stored.dtype.itemsize}")
-        index = stored.astype(stored.dtype.newbyteorder("="), copy=False).view(unsigned)
-        patch = None if patch is None else patch.seen_as(unsigned)
-        every = np.arange(2 ** (8 * unsigned.itemsize), dtype=unsigned)
-        domain = every.view(f"{stored.dtype.kind}{unsigned.itemsize}").astype(np.float64)
+    def _by_table(self, stored: Stored, patch: Patch | None) -> Toned:
+        size = stored.dtype.itemsize
+        every = np.arange(2 ** (8 * size), dtype=f"u{size}")
+        domain = every.view(f"{stored.dtype.kind}{size}").astype(np.float64)
         values = self.modality.apply(domain)
         low, high = 0.0, 1.0
         if self.voi is None:
             low, high = self._full_range(stored.dtype.kind) or _percentiles(
-                values, np.where(self._is_padding(domain), 0, counted(index, len(every), patch))
+                values, np.where(self._is_padding(domain), 0, counted(stored, len(every), patch))
             )
-        return looked_up(self._tones(values, low, high), index, patch)
+        return Toned(self._tones(values, low, high), stored, patch)
 
     def _by_blocks(self, stored: Stored) -> npt.NDArray[np.uint8]:
         flat = stored.reshape(-1)

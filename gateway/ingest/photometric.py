@@ -8,6 +8,7 @@ palettes, overlays, presentation states and ICC profiles are not applied: none o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,8 @@ from gateway.ingest.grey import Grey, Rescale, Window
 from gateway.ingest.header import GREY, PALETTE, PixelHeader
 from gateway.ingest.lut import LUT_DATA, LUT_DESCRIPTOR, Lut
 from gateway.ingest.palette import Palette
-from gateway.ingest.spread import spread
+from gateway.ingest.patch import Coloured
+from gateway.ingest.spread import spread_piecewise
 from gateway.ingest.values import first, items, real
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from gateway.ingest.codecs import Stored
     from gateway.ingest.image import DisplayFrame
-    from gateway.ingest.patch import Patch
+    from gateway.ingest.patch import Patch, Shown, Toned
 
 MODALITY_LUT_SEQUENCE, VOI_LUT_SEQUENCE = 0x00283000, 0x00283010
 INTERCEPT, SLOPE = 0x00281052, 0x00281053
@@ -69,25 +71,30 @@ class Display:
         return cls(header, grey)
 
     def render(self, number: int, stored: Stored, photometric: str, patch: Patch | None = None) -> DisplayFrame:
-        """A display frame. ``photometric`` is what the decoder left behind; a patch is as in ``Grey.apply``."""
-        if self.palette is not None:
-            return self.palette.apply(stored)
-        if photometric in GREY:
-            return np.ascontiguousarray(self.grey[number].apply(stored, patch))
-        return to_rgb(stored, photometric, self.header.bits_stored)
+        """A display frame. ``photometric`` is what the decoder left behind; a patch stands where ``patches`` says."""
+        shown = self.piecewise(number, stored, photometric, patch)
+        return np.ascontiguousarray(shown if isinstance(shown, np.ndarray) else shown.whole())
 
-    def full_range(
+    def piecewise(
         self, number: int, stored: Stored, photometric: str, patch: Patch | None = None
-    ) -> DisplayFrame | None:
+    ) -> DisplayFrame | Shown:
+        """What ``render`` gives, to be shown piece by piece where a piece can be shown without the rest."""
+        if self.palette is not None:
+            return Coloured(self.palette.apply, stored, patch)
+        if photometric in GREY:
+            return self.grey[number].toned(stored, patch)
+        return Coloured(partial(to_rgb, photometric=photometric, bits_stored=self.header.bits_stored), stored, patch)
+
+    def full_range(self, number: int, stored: Stored, photometric: str, patch: Patch | None = None) -> Toned | None:
         """Grey values as ``spread`` shows them; None for colour, and where ``render`` shows every value apart."""
         if photometric not in GREY or self.palette is not None or self.grey[number].shows_all(stored):
             return None
-        return spread(stored, patch)
+        return spread_piecewise(stored, patch)
 
     def patches(self, stored: Stored, photometric: str) -> bool:
         """Whether a patch can stand for a painted copy of a frame."""
-        grey = photometric in GREY and self.palette is None
-        return grey and stored.ndim == 2 and stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2
+        by_pixel = photometric not in GREY or self.palette is not None or stored.dtype.itemsize <= 2
+        return by_pixel and stored.dtype.kind in "iu"
 
     def black(self, number: int) -> bool:
         """Whether the lowest stored value is the dark end of a grey frame; for other frames true."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from gateway.ingest.patch import counted, looked_up
+from gateway.ingest.patch import Toned, counted
 
 if TYPE_CHECKING:
     from gateway.ingest.codecs import Stored
@@ -25,7 +25,12 @@ _BEYOND = 1e-4  # of the pixels, at each end: a line of print of nine pixels in 
 
 
 def spread(stored: Stored, patch: Patch | None = None) -> npt.NDArray[np.uint8]:
-    """uint8 of the same shape.
+    """uint8 [rows, columns]; the arguments are those of ``spread_piecewise``."""
+    return spread_piecewise(stored, patch).whole()
+
+
+def spread_piecewise(stored: Stored, patch: Patch | None = None) -> Toned:
+    """The frame, to be shown piece by piece.
 
     Args:
         stored: Whole or floating-point numbers. What is wider than 16 bits is first scaled to 16, from the lowest to
@@ -33,16 +38,12 @@ def spread(stored: Stored, patch: Patch | None = None) -> npt.NDArray[np.uint8]:
         patch: Values shown in the place of some; for whole numbers of up to 16 bits.
     """
     if stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2:
-        unsigned = np.dtype(f"u{stored.dtype.itemsize}")
-        native = stored.astype(stored.dtype.newbyteorder("="), copy=False).view(unsigned)
-        patch = None if patch is None else patch.seen_as(unsigned)
-        most = 2 ** (8 * unsigned.itemsize)
+        most = 2 ** (8 * stored.dtype.itemsize)
         # Read without their sign, negative values come last: the tables are turned, not each value.
         turn = most // 2 if stored.dtype.kind == "i" else 0
-        tones = np.roll(_tones(np.roll(counted(native, most, patch), turn)), -turn)
-        return looked_up(tones, native, patch)
+        return Toned(np.roll(_tones(np.roll(counted(stored, most, patch), turn)), -turn), stored, patch)
     levels = _levels(stored)
-    return looked_up(_tones(counted(levels, _LEVELS)), levels)
+    return Toned(_tones(counted(levels, _LEVELS)), levels)
 
 
 def _tones(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from gateway.ingest.codecs import PixelSource, Stored
     from gateway.ingest.image import DisplayFrame
-    from gateway.ingest.patch import Patch
+    from gateway.ingest.patch import Patch, Shown, Toned
     from gateway.ingest.photometric import Display
     from gateway.ingest.structure import PixelElement
 
@@ -64,9 +64,14 @@ class StoredPixels:
         with fence("A frame cannot be shown"):
             return self.display.render(number, stored, photometric, patch)
 
-    def show_all(
+    def piecewise(
         self, number: int, stored: Stored, photometric: str, patch: Patch | None = None
-    ) -> DisplayFrame | None:
+    ) -> DisplayFrame | Shown:
+        """The same, to be shown piece by piece."""
+        with fence("A frame cannot be shown"):
+            return self.display.piecewise(number, stored, photometric, patch)
+
+    def show_all(self, number: int, stored: Stored, photometric: str, patch: Patch | None = None) -> Toned | None:
         """All stored values of a frame, whatever its window; None if ``show`` does that. Raises Unreadable."""
         with fence("A frame cannot be shown"):
             return self.display.full_range(number, stored, photometric, patch)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gateway.ingest.grey import Grey, Rescale, Window
+from gateway.ingest.mask import Mask
 from gateway.ingest.patch import Patch
 from gateway.ingest.spread import spread
 
@@ -18,5 +19,5 @@ def test_a_patched_frame_is_shown_as_a_painted_one(kind, window):
     painted = stored.copy()
     painted[cover] = value
     grey = Grey(Rescale(2, -5), window, inverted=False, bits_stored=8 * stored.dtype.itemsize, padding=(0, 3))
-    assert np.array_equal(grey.apply(stored, Patch(cover, value)), grey.apply(painted))
-    assert np.array_equal(spread(stored, Patch(cover, value)), spread(painted))
+    assert np.array_equal(grey.apply(stored, Patch(Mask.of(cover), value)), grey.apply(painted))
+    assert np.array_equal(spread(stored, Patch(Mask.of(cover), value)), spread(painted))
