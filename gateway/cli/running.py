@@ -12,7 +12,7 @@ from gateway.cli.serve import listen, listen_for_metrics, url_of
 from gateway.cli.steps import step
 from gateway.embedded.stack import Stack
 from gateway.embedded.triton import DEFAULT_CONFIGURATION
-from gateway.settings import LogSettings, MetricsSettings
+from gateway.settings import HttpSettings, LogSettings, MetricsSettings
 from gateway.telemetry.logging import configure_logging
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def running(
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_IGN)  # the end is bounded; a second Ctrl-C must not cut it short
             with step(console, "Letting running requests end, then stopping", "Everything is stopped"):
-                stack.stop(drain)
+                stack.stop(HttpSettings().drain_pause_seconds + drain)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from gateway.cli.errors import explain_settings, fail
+from gateway.draining import CUT_SECONDS
 from gateway.embedded.child import die_with_parent
 from gateway.settings import Settings
 from gateway.telemetry.listener import serve_metrics
@@ -154,7 +156,8 @@ def run(http: HttpSettings, listener: socket.socket, metrics: socket.socket | No
         proxy_headers=False,
         # Else a request on a kept-alive connection starts with the context, so the correlation ID, of the last.
         reset_contextvars=True,
-        timeout_graceful_shutdown=max(1, round(http.drain_seconds)),
+        # What still runs after HTTP_DRAIN_SECONDS is told 503 by gateway/draining.py; this ends what does not listen.
+        timeout_graceful_shutdown=math.ceil(http.drain_seconds + CUT_SECONDS),
     )
     # uvicorn raises the signal again after its own shutdown: as an exit it lets the loop close what it holds.
     signal.signal(signal.SIGTERM, _exit)

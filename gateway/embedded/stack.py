@@ -27,7 +27,7 @@ DEFAULT_REPOSITORY = Path("model_repository")
 DEFAULT_MODELS_POLICY = Path("policies/models.yaml")
 
 _GATEWAY_READY_SECONDS = 60.0
-_GATEWAY_STOP_MARGIN_SECONDS = 5.0
+_GATEWAY_STOP_MARGIN_SECONDS = 8.0
 
 
 class Stack:
