@@ -76,6 +76,7 @@ from gateway.draining import Draining
 from gateway.isolation import Workers
 from gateway.load import Load
 from gateway.models.catalog import ModelCatalog
+from gateway.models.parts import ModelParts
 from gateway.pipeline import Pipeline
 from gateway.probes import sampler_of
 from gateway.respond.answer import largest_answer
@@ -140,6 +141,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         catalog=catalog,
         workers=services.workers,
         inference=services.inference,
+        serving=services.models.serving,
         recorder=recorder,
         http=settings.http,
         limits=settings.ingest,
@@ -205,6 +207,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
     app.state.parts = Parts(
         pipeline=pipeline,
         catalog=catalog,
+        models=services.models,
         deid_policies=deid_policies,
         keys=services.key_store,
         administration=services.administration,
@@ -274,6 +277,12 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
     recorder, meter = Recorder(engine, settings.audit), Meter()
     failures, failure = FailureModes(recorder), settings.admission.limiter_failure
     workers, http = Workers(settings.ingest), settings.http
+    model_server = ResilientClient(
+        inference or TritonClient(settings.triton.url),
+        failures=settings.triton.breaker_failures,
+        seconds=settings.triton.breaker_seconds,
+        images=settings.triton.max_images,
+    )
     return Services(
         settings=settings,
         engine=engine,
@@ -329,12 +338,8 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
             longest={"prediction": http.deadline_seconds / 2, "object": http.object_deadline_seconds / 2},
         ),
         draining=Draining(http.drain_pause_seconds, http.drain_seconds),
-        inference=ResilientClient(
-            inference or TritonClient(settings.triton.url),
-            failures=settings.triton.breaker_failures,
-            seconds=settings.triton.breaker_seconds,
-            images=settings.triton.max_images,
-        ),
+        inference=model_server,
+        models=ModelParts.of(settings, catalog, engine, changes, recorder, model_server, meter.copied),
     )
 
 

@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.load import GRACE
+from gateway.models.serving import Call
 from gateway.respond.answer import respond
 from gateway.respond.parts import Asked
 from gateway.story import Story, as_gateway_error
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from gateway.isolation import Workers
     from gateway.load import Load
     from gateway.models.catalog import ModelCatalog
+    from gateway.models.serving import Serving
     from gateway.models.spec import ModelSpec
     from gateway.respond.deidentified import ObjectAnswer
     from gateway.respond.detection import DetectionAnswer
@@ -75,6 +77,7 @@ class Pipeline:
     catalog: ModelCatalog
     workers: Workers
     inference: InferenceClient
+    serving: Serving
     recorder: Recorder
     http: HttpSettings
     limits: IngestSettings
@@ -97,9 +100,16 @@ class Pipeline:
             raise as_gateway_error(error) from None
 
     async def predict(
-        self, admission: Admission, upload: Upload, frames: FrameSelection, model_name: str | None
+        self, admission: Admission, upload: Upload, frames: FrameSelection, model_name: str | None, version: str = ""
     ) -> Answered:
         """Classify one image.
+
+        Args:
+            admission: Who asks.
+            upload: The image.
+            frames: Which of its frames.
+            model_name: The model; None for the default one.
+            version: The version that must answer; empty lets the model's shares decide.
 
         Raises:
             GatewayError: Any of ``errors.py``; it is on record before it is raised. If it cannot be put on record,
@@ -109,18 +119,24 @@ class Pipeline:
         deadline = admission.deadline.or_after(admission.plan_seconds, self.http.deadline_seconds)
         tenant = admission.principal.tenant
         with self.load.inside("prediction", tenant) as worked:
-            steps = self._predict(story, upload, frames, model_name, deadline)
+            steps = self._predict(story, upload, frames, model_name, version, deadline)
             answered = await self._to_its_end(story, steps, deadline)
             worked(sum(story.seconds.values()))
         return answered
 
-    async def _predict(
-        self, story: Story, upload: Upload, frames: FrameSelection, model_name: str | None, deadline: Deadline
+    async def _predict(  # noqa: PLR0917 - each is another kind of thing
+        self,
+        story: Story,
+        upload: Upload,
+        frames: FrameSelection,
+        model_name: str | None,
+        version: str,
+        deadline: Deadline,
     ) -> Answered:
         began = perf_counter()
         admission = story.admission
         tenant = admission.principal.tenant
-        model = story.model = self.catalog.resolve(model_name)
+        model = story.model = await self.serving.expected(model_name, version)
         self.load.expect("prediction", tenant, deadline, model=model.name, grace=GRACE)
 
         work = Work(upload, frames, model, tenant, self.limits, self.deid, deadline)
@@ -130,15 +146,11 @@ class Pipeline:
         story.images = len(prepared.tensor.array)
 
         inferred = perf_counter()
+        patient = prepared.pseudonyms.patient or prepared.tensor.digest
+        model = story.model = await self.serving.choose(model.name, patient, version)
+        call = Call(prepared.tensor, tenant, admission.request_id, min(self.model_timeout, deadline.check()))
         with self.load.asking(model.name, story.images):
-            inference = await self.inference.infer(
-                model.name,
-                prepared.tensor.array,
-                shape=model.output_shape,
-                timeout=min(self.model_timeout, deadline.check()),
-                request_id=admission.request_id,
-                version=model.version,
-            )
+            inference, story.cached = await self.serving.infer(model, call)
         story.took({"infer": perf_counter() - inferred})
 
         asked = Asked(

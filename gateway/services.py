@@ -27,6 +27,7 @@ from gateway.api.parts import Readiness
 from gateway.audit.events import SYSTEM, GatewayStarted, GatewayStopped
 from gateway.audit.policy_loads import record_policies
 from gateway.audit.reader import AuditReader
+from gateway.errors import StoreUnavailable
 from gateway.ingest.frames import FrameSelection
 from gateway.ingest.upload import MediaType, Upload
 from gateway.isolation import guard_own_files
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
     from gateway.isolation import Workers
     from gateway.load import Load
     from gateway.models.catalog import ModelCatalog
+    from gateway.models.offer import Offer
+    from gateway.models.parts import ModelParts
     from gateway.settings import Settings
     from gateway.telemetry.meter import Meter
     from gateway.telemetry.sampler import Sampler
@@ -98,6 +101,7 @@ class Services:
     load: Load
     draining: Draining
     inference: InferenceClient
+    models: ModelParts
     sampler: Sampler | None = None
     running: bool = False
     _known: tuple[float, Readiness] | None = None
@@ -136,6 +140,7 @@ class Services:
             "stop-record": self._record_stop,
             "audit": self.recorder.close,
             "usage": self.usage.close,
+            "serving": self.models.serving.close,
             "inference": self.inference.close,
             "limiter": self.limiter.close,
             "idempotency": self.idempotency.close,
@@ -168,8 +173,8 @@ class Services:
     async def _ask(self) -> Readiness:
         pings = {"keys": self.key_store.ping(), "audit": self.recorder.ping(), "limiter": self.limiter.ping()}
         states = await asyncio.gather(*(_answers(ping) for ping in pings.values()))
-        models = list(self.catalog)
-        loaded = await asyncio.gather(*(_is_true(self.inference.ready(model.name, model.version)) for model in models))
+        models = list(self.catalog.offers.values())
+        loaded = await asyncio.gather(*(self._serves(offer) for offer in models))
         dependencies = dict(zip(pings, states, strict=True))
         needed = {"keys", "audit"} | ({"limiter"} if self.settings.admission.limiter_failure == "closed" else set())
         return Readiness(
@@ -178,11 +183,22 @@ class Services:
             models={model.name: _state(good) for model, good in zip(models, loaded, strict=True)},
         )
 
+    async def _serves(self, offer: Offer) -> bool:
+        """Whether one of the versions that answer does: a canary that is sick takes its model from nobody else."""
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                served = await self.models.routes.of(offer)
+        except (StoreUnavailable, TimeoutError):
+            served = self.models.routes.of_late(offer)
+        asked = (_is_true(self.inference.ready(offer.name, version)) for version in served.route.serving)
+        return any(await asyncio.gather(*asked))
+
     async def _say_what_it_works_by(self) -> None:
         """Put on record by which policies and models this process works: each record can be held against them."""
         policies = await asyncio.to_thread(self._policies)
         await record_policies(AuditReader(self.engine, self.settings.audit), self.recorder, policies)
-        digests = policies | {f"model {model.name}": model.digest for model in self.catalog}
+        versions = [spec for offer in self.catalog.offers.values() for spec in offer.versions.values()]
+        digests = policies | {f"model {spec.name}@{spec.version}": spec.digest for spec in versions}
         started = GatewayStarted("", SYSTEM, "", version=__version__, process=os.getpid(), digests=digests)
         await self.recorder.record(started)
 

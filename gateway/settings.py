@@ -241,6 +241,16 @@ class ModelSettings(_Concern):
 
     policy: Path = Field(Path("policies/models.yaml"), description="Models, their input, labels and modalities")
     repository: Path = Field(Path("model_repository"), description="Triton's model repository")
+    shadow_calls: int = Field(
+        1,
+        ge=0,
+        le=64,
+        description="Most copies of requests that run for shadows at a time, a process; more are dropped",
+    )
+    cache_seconds: int = Field(
+        0, ge=0, le=7 * 86_400, description="How long what a model said of a tensor is kept in Redis; 0: not at all"
+    )
+    cache_bytes: int = Field(64 * 2**20, ge=2**20, description="Most memory of Redis that this takes")
 
 
 class AuditSettings(_Concern):

@@ -36,6 +36,7 @@ class Story:
         tensor_digest: SHA-256 of what the model was given, hex.
         output_digest: SHA-256 of the object that is given back, hex.
         images: How many the model is given.
+        cached: Whether what the model says was kept from an earlier request.
         waited: Seconds that passed until a worker process had begun, and until what it made was here.
         seconds: What each step took.
         ended: When steps that follow each other had ended, on ``perf_counter``'s clock, and what each of them took.
@@ -47,6 +48,7 @@ class Story:
     tensor_digest: str = ""
     output_digest: str = ""
     images: int = 0
+    cached: bool = False
     waited: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
     ended: list[tuple[float, Mapping[str, float]]] = field(default_factory=list)
@@ -77,6 +79,7 @@ class Story:
             status=status,
             problem=problem,
             prediction=prediction,
+            cached=self.cached,
             media_type=sanitized.media_type.value if sanitized else "",
             input_digest=sanitized.input_digest if sanitized else "",
             tensor_digest=self.tensor_digest,

@@ -28,7 +28,7 @@ class Shadows:
     def copy(
         self,
         ask: Callable[[], Awaitable[Inference]],
-        same: Callable[[Inference], bool],
+        same: Callable[[Inference], Awaitable[bool]],
         tell: Callable[[Outcome], None],
     ) -> None:
         """Ask, compare, tell; all of it later. Returns at once and never raises.
@@ -54,10 +54,12 @@ class Shadows:
 
 
 async def _compare(
-    ask: Callable[[], Awaitable[Inference]], same: Callable[[Inference], bool], tell: Callable[[Outcome], None]
+    ask: Callable[[], Awaitable[Inference]],
+    same: Callable[[Inference], Awaitable[bool]],
+    tell: Callable[[Outcome], None],
 ) -> None:
     try:
-        outcome: Outcome = "same" if same(await ask()) else "different"
+        outcome: Outcome = "same" if await same(await ask()) else "different"
     except Exception:  # noqa: BLE001 - an answer that cannot be compared is the trial's failure, and no one else's
         outcome = "failed"
     tell(outcome)

@@ -92,6 +92,15 @@ TIME_LIMIT: dict[str, Any] = {
     "schema": {"type": "string", "pattern": "^0*[1-9][0-9]*[HMSmun]$", "maxLength": 9},
 }
 
+MODEL_VERSION: dict[str, Any] = {
+    "name": "X-Model-Version",
+    "in": "header",
+    "required": False,
+    "description": "The version of the model that must answer; else the shares of its versions decide, for one patient "
+    "always alike",
+    "schema": {"type": "string", "pattern": "^[1-9][0-9]{0,8}$"},
+}
+
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 IMAGE_BODY: dict[str, Any] = {
     "required": True,

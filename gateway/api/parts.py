@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.deid.uids import StandIns
     from gateway.deid_policies import DeidPolicies
     from gateway.models.catalog import ModelCatalog
+    from gateway.models.parts import ModelParts
     from gateway.pipeline import Pipeline
 
 
@@ -65,6 +66,7 @@ class Parts:
 
     pipeline: Pipeline
     catalog: ModelCatalog
+    models: ModelParts
     deid_policies: DeidPolicies
     keys: KeyStore
     administration: Administration

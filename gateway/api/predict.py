@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -16,6 +17,7 @@ from gateway.api.describe import (
     ANSWER,
     IDEMPOTENCY_KEY,
     IMAGE_BODY,
+    MODEL_VERSION,
     OF_BODIES,
     OF_INFERENCE,
     TIME_LIMIT,
@@ -23,11 +25,15 @@ from gateway.api.describe import (
 )
 from gateway.api.parts import Admitted, CurrentExchange, Joined
 from gateway.api.query import once
-from gateway.errors import RequestInProgress, UnknownModel
+from gateway.errors import InvalidParameter, RequestInProgress, UnknownModel, UnknownVersion
 from gateway.ingest.frames import MAX_TEXT, FrameSelection
 from gateway.respond.answer import PredictAnswer
 
 REPLAYED = "Idempotency-Replayed"
+PINNED = "X-Model-Version"
+"""Names the version that must answer. Beside the query and not in it: a proxy can set it for a whole system."""
+
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 router = APIRouter(tags=["predict"])
 
@@ -47,8 +53,11 @@ class PredictQuery(BaseModel):
     "/v1/predict",
     summary="Classify one image",
     response_model=PredictAnswer,
-    responses={200: ANSWER, **problems(*ALWAYS, UnknownModel, *OF_BODIES, *OF_INFERENCE, RequestInProgress)},
-    openapi_extra={"requestBody": IMAGE_BODY, "parameters": [IDEMPOTENCY_KEY, TIME_LIMIT]},
+    responses={
+        200: ANSWER,
+        **problems(*ALWAYS, UnknownModel, UnknownVersion, *OF_BODIES, *OF_INFERENCE, RequestInProgress),
+    },
+    openapi_extra={"requestBody": IMAGE_BODY, "parameters": [IDEMPOTENCY_KEY, TIME_LIMIT, MODEL_VERSION]},
 )
 async def predict(
     request: Request,
@@ -60,14 +69,17 @@ async def predict(
     """Remove what identifies the patient, classify what is left, and say what was removed."""
     once(request.scope)
     frames = FrameSelection.parse(query.frames)
-    model = joined.catalog.resolve(query.model)  # an unknown model is refused before the body is read
+    version = _pinned(request.headers.getlist(PINNED))
+    # An unknown model or version is refused before the body is read.
+    model = await joined.models.serving.expected(query.model, version)
     await joined.switches.check_model(model.name)
     await joined.pipeline.expect(admission, model)
     key = read_key(request.headers.getlist(HEADER))
     upload = await read_upload(request.scope, request.receive)
     claim = None
     if key is not None:
-        said = (model.name.encode(), (query.frames or "").encode(), upload.data)
+        asked = f"{model.name}@{version}" if version else model.name
+        said = (asked.encode(), (query.frames or "").encode(), upload.data)
         fingerprint = await asyncio.to_thread(joined.idempotency.fingerprint, *said)
         claim = await joined.idempotency.claim(admission.principal.tenant, key, fingerprint, admission.request_id)
         if claim.answer is not None:
@@ -76,7 +88,7 @@ async def predict(
     exchange.recorded = True  # from here on the pipeline records however it ends, or raises that it cannot
     try:
         answered = await while_connected(
-            joined.pipeline.predict(admission, upload, frames, query.model), request.receive
+            joined.pipeline.predict(admission, upload, frames, query.model, version), request.receive
         )
     except BaseException:
         if claim is not None:
@@ -88,3 +100,12 @@ async def predict(
     if claim is not None:
         await joined.idempotency.keep(claim, content, admission.request_id)
     return Response(content, media_type="application/json")
+
+
+def _pinned(values: list[str]) -> str:
+    """The version that the caller wants; empty if they name none. Raises InvalidParameter."""
+    if not values:
+        return ""
+    if len(values) > 1 or not _VERSION.fullmatch(values[0]):
+        raise InvalidParameter(f"{PINNED} takes one version, a number such as 2", parameter=PINNED)
+    return values[0]

@@ -107,12 +107,17 @@ class Routes:
         self._engine = engine
         self._changes = changes
         self._known = Recent(self._read, cache_seconds)
+        self._last_read: dict[str, Change] = {}
         if changes is not None:
             changes.on("models", lambda _: self._known.forget())
 
     async def of(self, offer: Offer) -> Served:
         """How a model is served now. Raises StoreUnavailable if that cannot be found out."""
         return served_of(offer, (await self._known.get()).get(offer.name))
+
+    def of_late(self, offer: Offer) -> Served:
+        """How it was served when this process last looked: at once, for what may not keep a caller waiting."""
+        return served_of(offer, self._last_read.get(offer.name))
 
     async def last(self, offer: Offer) -> Change | None:
         """The change that holds; None while the file does."""
@@ -163,7 +168,8 @@ class Routes:
         same = (model_routes.c.model == last_of.c.model) & (model_routes.c.number == last_of.c.number)
         async with reading(self._engine) as connection:
             rows = await connection.execute(select(model_routes).join(last_of, same))
-            return {row.model: _change(row) for row in rows}
+            self._last_read = {row.model: _change(row) for row in rows}
+            return self._last_read
 
 
 def served_of(offer: Offer, change: Change | None) -> Served:

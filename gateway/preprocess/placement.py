@@ -12,7 +12,7 @@ from gateway.ingest.image import StoredSize
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from gateway.catalog import InputSpec
+    from gateway.models.spec import InputSpec
 
 _UPRIGHT = {
     1: (0, 0, 0),

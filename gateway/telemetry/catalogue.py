@@ -106,6 +106,11 @@ INFERENCE_IMAGES = Family("cordon_inference_images", "histogram", "Images that a
     ("model", "version"), 64, IMAGES)  # fmt: skip
 INFERENCE_SECONDS = _seconds("cordon_inference_seconds", "Time from the call of the model server to its answer.",
     "model", "version", most=64)  # fmt: skip
+SHADOW_COPIES = _counter("cordon_shadow_copies_total",
+    "Copies of requests for a version on trial, by outcome: `same`, `different`, `failed`, or `dropped` unsent.",
+    "model", "version", "outcome", most=256)  # fmt: skip
+CACHED = _counter("cordon_cached_answers_total", "Answers of a model that were kept from an earlier request.", "model",
+    "version", most=64)  # fmt: skip
 AT_SERVER = _gauge("cordon_inference_images_running", "Images at the model server.", "model", most=64,
     across="sum")  # fmt: skip
 BREAKER = _gauge("cordon_breaker",

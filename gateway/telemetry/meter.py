@@ -50,6 +50,8 @@ class Meter:
         self._look_seconds = self.histogram(of.LOOK_SECONDS)
         self._images = self.histogram(of.INFERENCE_IMAGES)
         self._inference_seconds = self.histogram(of.INFERENCE_SECONDS)
+        self._copies = self.counter(of.SHADOW_COPIES)
+        self._cached = self.counter(of.CACHED)
         # A rate needs a value before the first event: what an alert may wait for is there from the start.
         for problem in ("overloaded", "audit-unavailable", "model-unavailable", "internal"):
             self._problems.inc(problem, by=0)
@@ -100,6 +102,10 @@ class Meter:
             case "overload":
                 self._denials.inc(kind, reason)
 
+    def copied(self, model: str, version: str, outcome: str) -> None:
+        """A request's copy for a version on trial has ended."""
+        self._copies.inc(model, version, outcome)
+
     def told(self, story: Story) -> None:
         """An image or object has gone through the pipeline, however far."""
         seconds = story.seconds
@@ -123,5 +129,8 @@ class Meter:
             self._frames_masked.inc(by=report.frames_masked)
         if story.model is not None and "infer" in seconds:
             which = story.model.name, story.model.version
+            if story.cached:
+                self._cached.inc(*which)
+                return
             self._inference_seconds.observe(seconds["infer"], *which)
             self._images.observe(story.images, *which)
