@@ -110,6 +110,7 @@ def running_gateway(
     url, metrics_url = url_of(listener), f"{url_of(metrics)}/metrics"
     try:
         child.wait_ready(lambda: _ready(url), 60)
+        listener.close()  # the gateway's alone: when it stops listening, callers are refused
         yield RunningGateway(url, metrics_url, key, child, folder, variables)
     finally:
         child.stop(20)
