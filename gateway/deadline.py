@@ -18,7 +18,7 @@ from gateway.errors import DeadlineExceeded
 RETRY_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Deadline:
     """A point in time. It may be handed to another process of this machine, whose clock is the same one (time(7)).
 

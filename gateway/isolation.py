@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import logging
 import os
 import resource
 import signal
 import traceback
-import warnings
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.errors import GatewayError, TooCostly, UnsafeFile
+from gateway.ingest.guard import silence_for_good
 from gateway.turns import Turns
 from gateway.worker_process import BrokenProcess, WorkerProcesses
 
@@ -50,8 +49,7 @@ def harden(memory_bytes: int) -> None:
         return
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which drains first
-    logging.disable(logging.CRITICAL)  # pydicom's warnings quote values
-    warnings.simplefilter("ignore")
+    silence_for_good()  # pydicom's warnings quote values
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 2)  # and so do some C codecs
     os.close(silence)

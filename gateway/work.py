@@ -7,10 +7,11 @@ back is made from a ``SanitizedImage`` or a ``SanitizedObject``, and from nothin
 from __future__ import annotations
 
 import hashlib
+import pickle
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.deadline import NEVER, Deadline
 from gateway.deid.engine import DeidEngine
@@ -28,7 +29,47 @@ if TYPE_CHECKING:
     from gateway.settings import DeidSettings, IngestSettings
 
 
-@dataclass(frozen=True, slots=True)
+# What travels has no slots: Python pickles a frozen class with slots field by field, at several times the cost.
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What many calls have in common. It goes to a worker as bytes that were pickled once, and is read there once.
+
+    Attributes:
+        model: What the tensor is made for.
+        limits: Bounds on one file.
+        deid: Policy and key.
+    """
+
+    model: ModelSpec
+    limits: IngestSettings
+    deid: DeidSettings
+
+    @cached_property
+    def packed(self) -> bytes:
+        """All three."""
+        return pickle.dumps((self.model, self.limits, self.deid), 5)
+
+    @cached_property
+    def engine(self) -> DeidEngine:
+        """That of the policy."""
+        return _engine(self.deid)
+
+
+_TERMS: dict[int, Terms] = {}
+_MOST_TERMS = 64
+
+
+def _terms_of(model: ModelSpec, limits: IngestSettings, deid: DeidSettings) -> Terms:
+    """The terms of these very objects: told apart by what they are, for to compare them would cost more than a call."""
+    known = _TERMS.get(id(model))
+    if known is None or known.model is not model or known.limits is not limits or known.deid is not deid:
+        if len(_TERMS) >= _MOST_TERMS:
+            _TERMS.clear()
+        known = _TERMS[id(model)] = Terms(model, limits, deid)
+    return known
+
+
+@dataclass(frozen=True)
 class Work:
     """One image's way through steps 2 to 4, as it is handed to a worker process."""
 
@@ -39,6 +80,25 @@ class Work:
     limits: IngestSettings
     deid: DeidSettings
     deadline: Deadline = NEVER
+
+    @property
+    def terms(self) -> Terms:
+        """What it has in common with others."""
+        return _terms_of(self.model, self.limits, self.deid)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _work, (self.terms.packed, self.upload, self.frames, self.tenant, self.deadline)
+
+
+def _work(packed: bytes, upload: Upload, frames: FrameSelection, tenant: str, deadline: Deadline) -> Work:
+    model, limits, deid = _unpacked(packed)
+    return Work(upload, frames, model, tenant, limits, deid, deadline)
+
+
+@lru_cache(maxsize=_MOST_TERMS)
+def _unpacked(packed: bytes) -> tuple[ModelSpec, IngestSettings, DeidSettings]:
+    terms: tuple[ModelSpec, IngestSettings, DeidSettings] = pickle.loads(packed)  # noqa: S301 - of ``Terms.packed``
+    return terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +124,7 @@ class ObjectWork:
     deadline: Deadline = NEVER
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Sanitized:
     """What a worker hands back, whatever it was asked for. Identifies nobody.
 
@@ -83,7 +143,7 @@ class Sanitized:
     seconds: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Prepared(Sanitized):
     """For a model.
 
@@ -100,7 +160,7 @@ class Prepared(Sanitized):
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Deidentified(Sanitized):
     """For the caller.
 
@@ -119,15 +179,18 @@ def _engine(settings: DeidSettings) -> DeidEngine:
 def prepare(work: Work) -> Prepared:
     """Steps 2 to 4, in a worker process: identifying bytes in, a sanitized tensor out."""
     work.deadline.check()
+    model, engine = work.model, work.terms.engine
     clock = [perf_counter()]
-    image = decode(work.upload, work.frames, work.limits)
-    warnings = check_fitness(image.modality, image.body_part, work.model)
+    # What nobody looks at for text need not be larger than the model's input: a JPEG is then decoded small.
+    least = None if engine.policy.pixels.look else model.input.longer_side
+    image = decode(work.upload, work.frames, work.limits, least)
+    warnings = check_fitness(image.modality, image.body_part, model)
     clock.append(perf_counter())
     work.deadline.check()
-    sanitized = _engine(work.deid).deidentify(image, tenant=work.tenant, leaves=work.model.input.longer_side)
+    sanitized = engine.deidentify(image, tenant=work.tenant, leaves=model.input.longer_side)
     clock.append(perf_counter())
     work.deadline.check()
-    tensor = to_tensor(sanitized, work.model.input)
+    tensor = to_tensor(sanitized, model.input)
     clock.append(perf_counter())
     return Prepared(
         tensor=tensor,

@@ -16,7 +16,7 @@ _SEAL = object()
 """Held by this module and taken by gateway.deid.engine alone; a test walks the sources and holds that."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pseudonyms:
     """Stable stand-ins, the same for the same input under the same key; not reversible without it.
 

@@ -15,7 +15,7 @@ _REPEATED = {f"{first}{number:02X}" for first in ("50", "60") for number in rang
 _STANDARD = {f"{tag >> 16:04X}" for tag in DicomDictionary} | _REPEATED
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeidReport:
     """Goes into the answer, and into the audit record.
 

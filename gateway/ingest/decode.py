@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 @silence()
-def decode(upload: Upload, frames: FrameSelection, limits: IngestSettings) -> IdentifiableImage:
+def decode(
+    upload: Upload, frames: FrameSelection, limits: IngestSettings, least: int | None = None
+) -> IdentifiableImage:
     """Read an upload by what its bytes are.
 
     Its header is read, its structure and its sizes are checked here; its pixels are decoded frame by frame, by the
@@ -29,6 +31,7 @@ def decode(upload: Upload, frames: FrameSelection, limits: IngestSettings) -> Id
         upload: The bytes, and the media type that they were declared to be.
         frames: Which frames are wanted.
         limits: Bounds on one file.
+        least: Pixels that a picture must keep in height and in width; a JPEG may then be decoded smaller than it is.
 
     Raises:
         UnsupportedMediaType: Not DICOM, JPEG or PNG, or not what it was declared to be.
@@ -39,7 +42,7 @@ def decode(upload: Upload, frames: FrameSelection, limits: IngestSettings) -> Id
     check_declared(upload.declared, found)
     if found is MediaType.DICOM:
         return read_dicom(upload.data, frames, limits)
-    return read_raster(upload.data, found, frames, limits)
+    return read_raster(upload.data, found, frames, limits, least)
 
 
 @silence()

@@ -12,7 +12,7 @@ MAX_TEXT = 256
 _LIST = re.compile(r"[1-9][0-9]{0,5}(?:,[1-9][0-9]{0,5})*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FrameSelection:
     """A wish, made before the number of frames is known.
 

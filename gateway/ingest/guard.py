@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SILENT = ContextVar("silent", default=False)
+_FOR_GOOD: list[AbstractContextManager[None]] = []
 
 
 @contextmanager
@@ -41,6 +42,13 @@ def silence() -> Iterator[None]:
         config.settings.reading_validation_mode = validation
         logging.disable(log_level)
         _SILENT.reset(token)
+
+
+def silence_for_good() -> None:
+    """For a process that does nothing but steps 2 to 4: to make it silent anew for each image costs 0.05 ms."""
+    silent = silence()
+    silent.__enter__()
+    _FOR_GOOD.append(silent)  # a generator that nobody holds is closed
 
 
 @contextmanager

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from gateway.settings import IngestSettings
 
 DRAFT_LONG_SIDE = 1024
-"""Pixels. A larger JPEG is decoded at a half, a quarter or an eighth of its size, in the DCT, but to no less than this:
-the text detector looks at 640, the models at less."""
+"""Pixels. A larger JPEG is decoded at a half, a quarter or an eighth of its size, in the DCT, but to no less than this,
+where nothing else is asked for: the text detector looks at 640, the models at less."""
 
 _ORIENTATION = 0x0112
 Picture: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -80,11 +80,19 @@ def read_raster_object(data: bytes, media_type: MediaType, limits: IngestSetting
 
 
 def read_raster(
-    data: bytes, media_type: MediaType, frames: FrameSelection, limits: IngestSettings
+    data: bytes, media_type: MediaType, frames: FrameSelection, limits: IngestSettings, least: int | None = None
 ) -> IdentifiableImage:
     """Read the header of a JPEG or PNG and check its size.
 
     Of an animated PNG and of a multi-picture JPEG the first picture is taken: there is one frame.
+
+    Args:
+        data: The file.
+        media_type: What it is.
+        frames: Which frames are wanted.
+        limits: Bounds on one file.
+        least: Pixels that a JPEG's picture must keep in height and in width, where the file has them; by itself,
+            ``DRAFT_LONG_SIDE`` along its longer side.
 
     Raises:
         ImageTooLarge: More pixels than are taken.
@@ -94,7 +102,9 @@ def read_raster(
     numbers = frames.resolve(1, limits.max_frames)
     segments = metadata_segments(data, media_type)
     with fence("The image's header cannot be read"):
-        stored = _stored_size(_open(data, media_type, limits), segments)
+        header = _open(data, media_type, limits)
+        stored = _stored_size(header, segments)
+        size = (least, least) if least is not None else _by_longer_side(header)
     return IdentifiableImage(
         media_type=media_type,
         dataset=None,
@@ -102,7 +112,7 @@ def read_raster(
         total_frames=1,
         modality=None,
         body_part=None,
-        render=partial(_render, data, media_type, limits),
+        render=partial(_render, _Once(header), data, media_type, limits, size),
         stored=stored,
         segments=segments,
     )
@@ -127,35 +137,52 @@ def _stored_size(image: Image.Image, segments: dict[str, int]) -> StoredSize:
     return StoredSize(image.height, image.width, orientation)
 
 
-def _render(data: bytes, media_type: MediaType, limits: IngestSettings, number: int) -> DisplayFrame:
+def _by_longer_side(header: Image.Image) -> tuple[int, int]:
+    scale = DRAFT_LONG_SIDE / max(header.size)
+    return max(1, round(header.width * scale)), max(1, round(header.height * scale))
+
+
+class _Once:
+    """A header that was read, for whoever renders first: reading it is a third of what a small JPEG costs."""
+
+    def __init__(self, header: Image.Image) -> None:
+        self._header: Image.Image | None = header
+
+    def take(self) -> Image.Image | None:
+        header, self._header = self._header, None
+        return header
+
+
+def _render(  # noqa: PLR0917 - bound beforehand, but for the last
+    header: _Once, data: bytes, media_type: MediaType, limits: IngestSettings, size: tuple[int, int], number: int
+) -> DisplayFrame:
     del number  # there is one
     with fence("The image cannot be decoded"):
-        image = _open(data, media_type, limits)
-        longest = max(image.size)
-        if media_type is MediaType.JPEG and longest > DRAFT_LONG_SIDE:
-            scale = DRAFT_LONG_SIDE / longest
-            image.draft(None, (max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+        image = header.take() or _open(data, media_type, limits)
+        if media_type is MediaType.JPEG:
+            image.draft(None, size)
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        return _display(upright, image.info.get("transparency"))
+        # Known only now: a PNG may say behind its pixels how it lies. Pillow would copy what need not be turned.
+        turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+        return _display(ImageOps.exif_transpose(image) if turned else image, image.info.get("transparency"))
 
 
 def _display(image: Image.Image, transparency: Any) -> DisplayFrame:
     """Grey or RGB, 8 bits; what is transparent shows black."""
     match image.mode:
         case "1" | "L" if transparency is None:
-            return np.array(image.convert("L"))
+            return np.asarray(image.convert("L"))
         case "I;16" | "I;16L" | "I;16B" | "I":
             return _sixteen_bits(np.asarray(image), transparency)
         case "RGB" if transparency is None:
-            return np.array(image)
+            return np.asarray(image)
         case "LA" | "RGBA" | "PA" | "P" | "1" | "L" | "RGB":
             grey = image.mode in ("LA", "1", "L")
             clear = image.convert("RGBA")
             opaque = Image.alpha_composite(Image.new("RGBA", clear.size, (0, 0, 0, 255)), clear)
-            return np.array(opaque.convert("L" if grey else "RGB"))
+            return np.asarray(opaque.convert("L" if grey else "RGB"))
         case "CMYK" | "YCbCr":
-            return np.array(image.convert("RGB"))
+            return np.asarray(image.convert("RGB"))
     raise Unreadable("The image has a colour mode that is not supported")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pickle import PickleBuffer
+from typing import Any, SupportsIndex
 
 
 class MediaType(StrEnum):
@@ -14,7 +16,7 @@ class MediaType(StrEnum):
     PNG = "image/png"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Upload:
     """One body or one multipart part, in memory. A file name is never kept: it often is the patient's name.
 
@@ -25,3 +27,12 @@ class Upload:
 
     data: bytes = field(repr=False)
     declared: str | None = None
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """To a worker its bytes go beside the pickle, not through it (PEP 574)."""
+        data = PickleBuffer(self.data) if int(protocol) >= 5 else self.data
+        return _upload, (data, self.declared)
+
+
+def _upload(data: PickleBuffer | bytes | memoryview, declared: str | None) -> Upload:
+    return Upload(bytes(data), declared)

@@ -23,7 +23,7 @@ PADDING = 114
 _REDUCING_GAP = 3.0  # Pillow's own limit from which the result is next to indistinguishable from a plain resize
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Tensor:
     """The only thing that leaves for the model server.
 

@@ -146,6 +146,23 @@ def test_a_large_jpeg_is_decoded_small_but_not_too_small(size: tuple[int, int], 
     assert max(frame.shape) >= min(DRAFT_LONG_SIDE, max(size))
 
 
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((1130, 1200), (283, 300)), ((512, 512), (256, 256)), ((447, 3000), (447, 3000)), ((224, 224), (224, 224))],
+)
+def test_a_jpeg_may_be_decoded_no_larger_than_it_is_needed(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    data = encoded(Image.radial_gradient("L").resize(size), "JPEG")
+    image = decode(Upload(data), FrameSelection(), IngestSettings(), 224)
+    small = image.render(1)
+    assert (small.shape[1], small.shape[0]) == expected
+    assert np.array_equal(small, image.render(1))  # the second time it is read anew
+    whole = Image.fromarray(shown(data)[0]).resize((224, 224), Image.Resampling.BICUBIC)
+    difference = np.asarray(Image.fromarray(small).resize((224, 224), Image.Resampling.BICUBIC), int) - np.asarray(
+        whole
+    )
+    assert np.abs(difference).max() <= 3
+
+
 @pytest.mark.parametrize("size", [(50_000, 50_000), (2**31 - 1, 2**31 - 1), (5001, 5000)])
 def test_a_png_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
     bomb = PNG_HEAD + ihdr(*size) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
