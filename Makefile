@@ -67,6 +67,8 @@ docs: .venv/.installed ## Write the documents that are made from the policies an
 	@mv docs/deidentification/rules.md.new docs/deidentification/rules.md
 	@$(CORDON) audit events > docs/audit/events.md.new
 	@mv docs/audit/events.md.new docs/audit/events.md
+	@$(CORDON) metrics > docs/observability/metrics.md.new
+	@mv docs/observability/metrics.md.new docs/observability/metrics.md
 
 .PHONY: screenshots
 screenshots: install ## Take the pictures of the console's document anew (needs Chromium)

@@ -11,6 +11,7 @@ import typer
 from gateway.cli.demo import demo
 from gateway.cli.doctor import doctor
 from gateway.cli.local import use_local_state
+from gateway.cli.metrics import metrics
 from gateway.cli.on_demand import OnDemandGroup
 from gateway.cli.serve import serve
 from gateway.cli.settings import settings
@@ -55,6 +56,7 @@ app.command(epilog="Examples:\n\ncordon up\n\ncordon up --port 0 --state /var/li
 app.command(epilog="Example:\n\ncordon demo")(demo)
 app.command(epilog="Example:\n\nTRITON_URL=triton:8001 cordon serve --host 0.0.0.0 --workers 4")(serve)
 app.command(epilog="Example:\n\ncordon settings > .env")(settings)
+app.command()(metrics)
 app.command()(doctor)
 
 

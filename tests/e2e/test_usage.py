@@ -29,6 +29,7 @@ from gateway.admission.usage_store import Asked, UsageStore
 from gateway.database import create_engine
 from gateway.settings import DatabaseSettings
 from tests.support.gateway import running_gateway
+from tests.support.metrics import numbers
 from tests.support.postgres import postgres_url
 
 if TYPE_CHECKING:
@@ -90,8 +91,17 @@ def test_counts_of_several_workers_are_exact(stack: Stack, tmp_path: Path) -> No
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(ask, [name for name, times in PLANS.items() for _ in range(times)]))
+        metrics = numbers(httpx.get(gateway.metrics_url).text)
         gateway.child.stop(20)  # what is not written yet is written at the end
         found = asyncio.run(counted(url))
+
+    assert metrics["cordon_processes"] == 2
+    for status in ("2xx", "4xx"):
+        answered = sum(count for each in seen.values() for code, count in each.items() if str(code)[0] == status[0])
+        name = f'cordon_http_requests_total{{route="POST /v1/predict",status="{status}"}}'
+        assert metrics[name] == answered, "the parent adds up what its processes counted"
+    assert metrics['cordon_denials_total{policy="switch",reason="switch"}'] == PLANS["switched-off"]
+    assert metrics['cordon_denials_total{policy="scope",reason="scope"}'] == PLANS["no-scope"]
 
     assert seen["unlimited-internal"] == {200: PLANS["unlimited-internal"]}
     assert set(seen["trial"]) == {200, 429}

@@ -1,11 +1,12 @@
 """No identifier passes step 3: planted in everything that can hold text, found in nothing that comes out.
 
 Outputs searched: the answer and its headers, a de-identified object, error bodies, the gateway's log, Triton's log, the
-database and the checkpoints byte by byte, every key and value in Valkey.
+metrics, the database and the checkpoints byte by byte, every key and value in Valkey.
 """
 
 from __future__ import annotations
 
+import httpx
 import pytest
 import redis
 
@@ -22,7 +23,9 @@ def gateway(stack, tmp_path_factory):
 
 
 def _everything(gateway, stack, *answers) -> bytes:
-    outputs = [gateway.log, *(path.read_bytes() for path in stack.state.logs.glob("*.log"))]
+    metrics = httpx.get(gateway.metrics_url).content
+    assert b"cordon_http_requests_total" in metrics
+    outputs = [metrics, gateway.log, *(path.read_bytes() for path in stack.state.logs.glob("*.log"))]
     outputs += [path.read_bytes() for path in gateway.folder.glob("c*") if path.is_file()]
     with redis.Redis.from_url(stack.valkey.url) as client:
         for key in client.scan_iter():
