@@ -1,4 +1,4 @@
-"""The command line: lets ``cordon keys`` and ``cordon audit`` work on what ``cordon up`` keeps in its state folder."""
+"""The command line: lets ``cordon keys``, ``audit``, ``model``, ... work on what ``cordon up`` keeps in its folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def use_local_state(path: Path) -> None:
     """Set the database and the secrets of a state folder, unless an installation is named in the environment or .env.
 
-    All or nothing: a database must never meet the secrets of another. The folder's Valkey is set too while it runs.
+    All or nothing: a database must never meet the secrets of another. The folder's Valkey and Triton are set too while
+    they run.
     """
     folder = StateFolder(path)
     named = {name for name, value in (dotenv_values(".env") | dict(os.environ)).items() if value}
@@ -27,5 +28,7 @@ def use_local_state(path: Path) -> None:
     os.environ["DATABASE_URL"] = folder.database_url
     if (valkey := folder.path / "run" / "valkey.sock").exists():
         os.environ.setdefault("REDIS_URL", f"unix://{valkey}")
+    if (triton := folder.path / "triton" / "url").exists():
+        os.environ.setdefault("TRITON_URL", triton.read_text(encoding="ascii"))
     for name, file in secrets.items():
         os.environ[name] = str(file)

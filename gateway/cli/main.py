@@ -34,7 +34,7 @@ app = typer.Typer(
     "REDIS_URL=redis://cache:6379/0 TRITON_URL=triton:8001 DATABASE_URL=postgresql+asyncpg://... cordon serve",
 )
 
-_LOCAL = ("keys", "clients", "switches", "usage", "audit")
+_LOCAL = ("keys", "clients", "switches", "usage", "audit", "model")
 
 
 @app.callback()
@@ -44,7 +44,7 @@ def _main(
         Path,
         typer.Option(
             envvar="CORDON_STATE",
-            help="keys, clients, switches, usage, audit work on it, unless DATABASE_URL is set; deid takes its key",
+            help="keys, clients, switches, usage, audit, model use it, unless DATABASE_URL is set; deid takes its key",
         ),
     ] = DEFAULT_STATE,
 ) -> None:

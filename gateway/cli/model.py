@@ -1,4 +1,4 @@
-"""``cordon model``: make a model's folder from a checkpoint, and check one."""
+"""``cordon model``: make and check models' folders, and say which version answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,22 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Make and check the folders that Triton loads.")
+from gateway.cli import model_serving
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Say which version of a model answers, while all runs; make and check the folders that Triton loads.\n\n"
+    "Changes need DATABASE_URL, AUDIT_CHAIN_KEY and TRITON_URL, as the gateway does, or the state folder of a running "
+    "cordon up: each is on record, with the reason, and holds on every worker within a second.",
+    epilog="Examples, from a new version to everyone and back:\n\n"
+    "cordon model load brain_mri_resnet50@2 --reason release\n\n"
+    "cordon model warm brain_mri_resnet50@2\n\n"
+    "cordon model shadow brain_mri_resnet50@2 25 --reason test\n\n"
+    "cordon model canary brain_mri_resnet50@2 10 --reason canary\n\n"
+    "cordon model list\n\n"
+    "cordon model rollback brain_mri_resnet50 --reason incident",
+)
+app.registered_commands += model_serving.app.registered_commands
 
 
 class Normalize(StrEnum):

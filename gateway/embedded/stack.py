@@ -47,7 +47,7 @@ class Stack:
         triton_environment: Path = DEFAULT_ENVIRONMENT,
         repository: Path = DEFAULT_REPOSITORY,
         models_policy: Path = DEFAULT_MODELS_POLICY,
-        control: Literal["none", "explicit"] = "none",
+        control: Literal["none", "explicit"] = "explicit",
         configuration: str = DEFAULT_CONFIGURATION,
     ) -> None:
         """Nothing is started yet.
@@ -57,7 +57,7 @@ class Stack:
             triton_environment: The virtual environment that holds Triton.
             repository: The model repository.
             models_policy: Which of its models are offered.
-            control: Triton's model control mode; ``explicit`` lets a caller load and unload models.
+            control: Triton's model control mode; ``explicit`` lets ``cordon model`` load and unload versions.
             configuration: Which ``configs/<name>.pbtxt`` of each model Triton uses: the runtime, and which versions.
         """
         self.state = state

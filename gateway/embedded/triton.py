@@ -106,6 +106,7 @@ class Triton:
         self._backends = environment.assemble_backends(folder / "backends")
         self.ports = Ports.free()
         self.child = self._start()
+        (folder / "url").write_text(self.url, encoding="ascii")  # for commands beside the gateway
 
     @property
     def url(self) -> str:
