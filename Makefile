@@ -57,9 +57,21 @@ check: .venv/.installed ## Format, lint, types, import rules, length of modules
 	@find gateway inference_client tests benchmarks -name '*.py' | xargs wc -l | awk \
 		'$$2 != "total" && $$1 > 400 { print $$2 ": " $$1 " lines, 400 are allowed"; long = 1 } END { exit long }'
 
+# The serving set writes docs/performance.md. One alone, and what it can be told: python benchmarks/serving_ways.py --help
+SERVING := $(foreach name,cost ways workers overload soak,benchmarks/serving_$(name).py)
+NO_TABLES := $(SERVING) benchmarks/gate.py benchmarks/gpu.py benchmarks/locustfile.py
+
 .PHONY: bench
-bench: install ## Measure, side by side, and print tables
-	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
+bench: install ## Measure serving, write docs/performance.md (35 minutes on a machine that does nothing else; QUICK=1: 10)
+	@for file in $(SERVING); do echo "== $$file"; $(PY) $$file $(if $(QUICK),--quick) || exit 1; done
+
+.PHONY: bench-tables
+bench-tables: install ## All other benchmarks: each prints a table
+	@for file in $(filter-out $(NO_TABLES),$(wildcard benchmarks/[a-z]*.py)); do echo "== $$file"; $(PY) $$file || exit 1; done
+
+.PHONY: gate
+gate: install ## Refuse a change that makes a request dearer: ratios of CPU time, 20 seconds
+	@$(PY) benchmarks/gate.py
 
 .PHONY: docs
 docs: .venv/.installed ## Write the documents that are made from the policies and the types
@@ -109,7 +121,7 @@ ifeq ($(INSTALLER),uv)
 else
 	@$(PY) -m pip install --quiet --disable-pip-version-check 'pip>=25.1' 'uv>=0.13,<1'
 	@echo 'Installing the gateway into .venv with pip'
-	@$(PY) -m pip install --quiet -e '.[embedded,export,otel,postgres]' --group dev
+	@$(PY) -m pip install --quiet -e '.[embedded,export,otel,postgres]' --group dev --group bench
 endif
 	@touch $@
 

@@ -304,7 +304,10 @@ def _serve(pipe: Any, niceness: int) -> None:
     gc.disable()  # no pause of its own between a due time and its sending
     while (task := pipe.recv()) is not None:
         function, *arguments = task
-        pipe.send(uvloop.run(function(*arguments)))
+        try:
+            pipe.send(uvloop.run(function(*arguments)))
+        except OSError as error:  # nobody listens
+            pipe.send(error)
         gc.collect()
 
 
@@ -341,11 +344,11 @@ class Generator:
             process.cpu_affinity(before)
 
     def closed(self, target: Target, callers: int, seconds: float, *, warm: float = 0.5) -> Run:
-        """A closed loop."""
+        """A closed loop. Raises OSError if nobody listens."""
         return self._do(_closed, target, callers, seconds, warm)
 
     def open(self, target: Target, phases: tuple[Phase, ...], *, warm: float = 1.0, seed: int = 1) -> Run:
-        """An open loop; the warm-up has the first phase's rate."""
+        """An open loop; the warm-up has the first phase's rate. Raises OSError if nobody listens at its begin."""
         return self._do(_open, target, phases, warm, seed)
 
     def _do(self, *task: Any) -> Run:
@@ -354,7 +357,9 @@ class Generator:
             if not self._process.is_alive():
                 raise RuntimeError("the generator ended")
         try:
-            run: Run = self._pipe.recv()
+            run: Run | OSError = self._pipe.recv()
         except EOFError:
             raise RuntimeError("the generator ended") from None
+        if isinstance(run, OSError):
+            raise run
         return run
