@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import grpc
 import numpy as np
-from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
+from tritonclient.grpc import InferResult, service_pb2
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from inference_client.client import Inference
 from inference_client.errors import InferenceError, InferenceRejected, InferenceTimeout, InvalidAnswer, ModelNotReady
+from inference_client.message import METHOD, message
 from inference_client.metadata import ModelMetadata
 from inference_client.translate import translate
 from inference_client.validate import validate
@@ -101,6 +103,8 @@ class TritonClient:
     def __init__(self, url: str) -> None:
         self._url = url
         self._connection: InferenceServerClient | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self._model_infer: Any = None
         self._metadata: dict[tuple[str, str], ModelMetadata] = {}
         self._suspect: dict[tuple[str, str], tuple[int, ...]] = {}  # and the shape that its answers should have
 
@@ -165,13 +169,23 @@ class TritonClient:
     async def close(self) -> None:
         """See ``InferenceClient``."""
         connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        channel, self._channel = self._channel, None
+        for each in (connection, channel):
+            if each is not None:
+                await each.close()
 
     def _client(self) -> InferenceServerClient:
         if self._connection is None:  # a gRPC channel belongs to the event loop: not made before there is one
             self._connection = InferenceServerClient(self._url, channel_args=CHANNEL)
         return self._connection
+
+    def _infer_call(self) -> Any:
+        """ModelInfer, whose requests are bytes already. gRPC lets channels to one server share its connection."""
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self._url, CHANNEL)
+            read = service_pb2.ModelInferResponse.FromString
+            self._model_infer = self._channel.unary_unary(METHOD, response_deserializer=read)
+        return self._model_infer
 
     async def _read_metadata(self, request: _Request) -> ModelMetadata:
         known = self._metadata.get(request.key)
@@ -186,13 +200,15 @@ class TritonClient:
         metadata = await self._read_metadata(request)
         metadata.check(images)
         size = metadata.max_batch or len(images)
-        parts = [images[start : start + size] for start in range(0, len(images), size)]
 
         async def ask(part: npt.NDArray[np.uint8]) -> Inference:
             answer = await self._send(request, metadata, part)
             output = validate(_tensor(answer, metadata.output), images=len(part), shape=shape)
             return Inference(output, answer.get_response().model_version)
 
+        if len(images) <= size:
+            return await ask(images)
+        parts = [images[start : start + size] for start in range(0, len(images), size)]
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(ask(part)) for part in parts]
@@ -211,26 +227,26 @@ class TritonClient:
     async def _send(self, request: _Request, metadata: ModelMetadata, images: npt.NDArray[np.uint8]) -> InferResult:
         """One request to the server: at most as many images as it takes at once."""
         array, datatype = metadata.arrange(images)
-        tensor = InferInput(metadata.input, list(array.shape), datatype)
-        tensor.set_data_from_numpy(array)
         left = request.deadline.left()
-        return await self._call(
-            self._client().infer(
-                request.model,
-                [tensor],
-                model_version=request.version,
-                outputs=[InferRequestedOutput(metadata.output)],
-                request_id=request.id,
-                timeout=int(left * 1e6),  # microseconds in Triton's queue: whoever waited longer has gone
-                client_timeout=left,
-            )
+        written = message(
+            request.model,
+            request.version,
+            array,
+            name=metadata.input,
+            datatype=datatype,
+            output=metadata.output,
+            request_id=request.id,
+            microseconds=int(left * 1e6),  # in Triton's queue: whoever waited longer has gone
         )
+        return InferResult(await self._call(self._infer_call()(written, timeout=left)))
 
     async def _call(self, call: Awaitable[Answer]) -> Answer:
         try:
             return await call
         except InferenceServerException as error:
             raise translate(error) from None
+        except grpc.aio.AioRpcError as error:
+            raise translate(InferenceServerException(error.details() or "", str(error.code()))) from None
         except asyncio.CancelledError:
             # grpc.aio raises this as well when its channel is closed under a call: our caller did not cancel anything.
             task = asyncio.current_task()
