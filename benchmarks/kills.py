@@ -268,10 +268,14 @@ class Result:
             "computed, and its answer lost with the server": spent,
         }
         return {what: f"{number:,}" for what, number in numbers.items()} | {
-            "slowest answer": f"{max(self.book.took.values()):.2f} s",
+            "slowest answer of 200, and of any other": f"{self.slowest(200):.2f} s, {self.slowest(503, 504):.2f} s",
             "from a kill to the next answer, median": f"{statistics.median(self.back):.1f} s",
             "from a kill to the next answer, longest": f"{max(self.back):.1f} s",
         }
+
+    def slowest(self, *statuses: int) -> float:
+        """Seconds, of answers with these."""
+        return max((self.book.took[name] for name, status in self.book.told.items() if status in statuses), default=0.0)
 
     def at_the_door(self) -> int:
         """Told 503, and not on record by themselves."""
