@@ -15,6 +15,7 @@ import asyncio
 import hashlib
 import io
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
@@ -70,6 +71,7 @@ log = structlog.get_logger(__name__)
 
 PING_SECONDS = 1.0
 READINESS_SECONDS = 1.0  # anyone may ask: the dependencies are asked once in this time, whoever does
+CONNECT_SECONDS = 300.0
 CLOSE_SECONDS = 10.0  # more than the audit recorder takes to give up
 
 
@@ -106,6 +108,7 @@ class Services:
     running: bool = False
     _known: tuple[float, Readiness] | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _connecting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """In order; whatever fails, what was started is closed before the error goes on."""
@@ -125,6 +128,7 @@ class Services:
             await self.close()
             raise
         self.running = True
+        self._connecting = asyncio.create_task(self._connect())
         self.draining.listen()
         if self.sampler is not None:
             self.sampler.start()
@@ -133,6 +137,8 @@ class Services:
     async def close(self) -> None:
         """In order; one that fails or hangs does not keep the others from being closed."""
         self.draining.close()
+        if self._connecting is not None:
+            self._connecting.cancel()
         closers: dict[str, Callable[[], Awaitable[object]]] = {"metrics": self.sampler.close} if self.sampler else {}
         closers |= {
             "denials": self.denials.close,
@@ -169,6 +175,16 @@ class Services:
                 self._known = monotonic(), await self._ask()
             known = self._known[1]
         return replace(known, ready=False, draining=True) if self.draining.on else known
+
+    async def _connect(self) -> None:
+        """Reach for every dependency until all are there, or for some minutes: no caller waits for a first connection.
+
+        In each process: what asks for readiness from outside reaches one of several.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CONNECT_SECONDS):
+                while not (await self._ask()).ready:  # noqa: ASYNC110 - what it waits for is not in this process
+                    await asyncio.sleep(READINESS_SECONDS)
 
     async def _ask(self) -> Readiness:
         pings = {"keys": self.key_store.ping(), "audit": self.recorder.ping(), "limiter": self.limiter.ping()}
