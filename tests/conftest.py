@@ -31,9 +31,7 @@ def valkey_server() -> Iterator[ValkeyServer]:
 @pytest.fixture
 def valkey(valkey_server: ValkeyServer) -> ValkeyServer:
     """The run's Valkey, emptied."""
-    with valkey_server.client() as client:
-        client.flushall()
-        client.script_flush()
+    valkey_server.clear()
     return valkey_server
 
 

@@ -3,6 +3,9 @@
 Never more than N in any window, at every instant, over all workers, while Redis is there: ``window.lua`` decides. While
 it is away, the failure policy does: ``local`` (each process admits its share of every limit, at least 1), ``closed``
 (503), ``open``. But for ``open``, a process by itself never admits more than N in any window, come what may.
+
+When Redis may have lost what it was told, requests wait until all processes have told it again
+(``window_recovery.py``), mostly some tens of milliseconds; two seconds at the most, then 503.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ import structlog
 from gateway.admission.breaker import Breaker
 from gateway.admission.decision import Claim, Decision, LimitReached
 from gateway.admission.local_windows import LocalWindows
-from gateway.admission.shared_windows import RedisAwayError, SharedWindows
+from gateway.admission.shared_windows import SharedWindows
+from gateway.admission.window_server import RedisAwayError, WindowsUnsettledError, now_us
 from gateway.errors import LimiterUnavailable
 
 if TYPE_CHECKING:
@@ -59,8 +63,10 @@ class Limiter:
         self._notify = notify
         self._plans = plans
         self._failure = failure
-        self._shared = SharedWindows(settings)
         self._local = LocalWindows(workers)
+        self._shared = SharedWindows(
+            settings, memory=lambda belongs: self._local.remembered(now_us(), belongs), processes=workers
+        )
         self._breaker = Breaker()
         self._refusals: OrderedDict[str, tuple[int, float, Decision]] = OrderedDict()
         # A caller may choose its request IDs, and choose one twice: the lease's name is ours.
@@ -129,7 +135,7 @@ class Limiter:
         """Raises LimiterUnavailable if Redis does not answer."""
         try:
             await self._shared.ping()
-        except RedisAwayError:
+        except (RedisAwayError, WindowsUnsettledError):
             raise LimiterUnavailable from None
 
     async def close(self) -> None:
@@ -139,19 +145,38 @@ class Limiter:
         await self._shared.close()
 
     async def _decide(self, claim: Claim) -> Decision:
-        if (refusal := self._local.hold(claim)) is not None:
-            return refusal
-        if not self._breaker.allows():
-            return self._alone(claim)
+        while True:
+            if (refusal := self._local.hold(claim)) is not None:
+                return refusal
+            try:
+                if not self._breaker.allows():
+                    break
+                return await self._together(claim)
+            except RedisAwayError as error:
+                self._failed(error)
+                break
+            except WindowsUnsettledError:
+                self._local.refund(claim)
+            try:
+                await self._shared.settled(claim)
+            except RedisAwayError as error:
+                self._failed(error)
+                return self._alone(claim)
+            except WindowsUnsettledError:
+                if self._failure == "open":
+                    return Decision(claim.plan, source="open")
+                raise LimiterUnavailable from None
+            claim = claim._replace(at=time.monotonic())
+        self._local.refund(claim)
+        return self._alone(claim)
+
+    async def _together(self, claim: Claim) -> Decision:
         debt = self._local.take_debt(claim)
         try:
             decision = await self._shared.decide(claim, debt)
-        except RedisAwayError as error:
+        except (RedisAwayError, WindowsUnsettledError):
             self._local.owe(claim, debt)
-            if self._breaker.failed():
-                log.warning("limiter.redis-away", failure=self._failure, cause=str(error))
-                self._notify(True)
-            return self._alone(claim)
+            raise
         except BaseException:  # cancelled: whether it was charged is not known, so it stays charged
             self._local.owe(claim, debt)
             self._local.release(claim.key_id, claim.lease)
@@ -164,9 +189,13 @@ class Limiter:
             self._local.refund(claim)
         return decision
 
+    def _failed(self, error: RedisAwayError) -> None:
+        if self._breaker.failed():
+            log.warning("limiter.redis-away", failure=self._failure, cause=str(error))
+            self._notify(True)
+
     def _alone(self, claim: Claim) -> Decision:
-        """Decide without Redis. Takes back the reservation that was made with it in mind."""
-        self._local.refund(claim)
+        """Decide without Redis. The reservation that was made with it in mind is to be taken back before."""
         if self._failure == "closed":
             raise LimiterUnavailable
         if self._failure == "open":

@@ -1,22 +1,39 @@
 """Step 1 of 7: the same windows, counted by one process for itself.
 
-Three uses. Before Redis is asked, the process's own requests are held against the whole limit: a Redis that comes back
+Four uses. Before Redis is asked, the process's own requests are held against the whole limit: a Redis that comes back
 empty cannot re-open a window for a process that filled it. While Redis is away, they are held against this process's
-share of the limit. When it is back, what was let in meanwhile is reported to it.
+share of the limit. When it is back, what was let in meanwhile is reported to it. And what
+Redis may have lost, it is told again.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.admission.decision import Decision, WindowState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from gateway.admission.decision import Claim
     from gateway.admission.plans import Window
 
 MAX_CALLERS = 10_000
+
+
+class Remembered(NamedTuple):
+    """What one process let in of one caller, as far as it still counts.
+
+    Attributes:
+        key_id: The caller.
+        windows: Seconds, length of a sub-bucket in us, how many of them, and the charges: age in us at the least, cost.
+        leases: Name and deadline, in us of the process's monotonic clock.
+    """
+
+    key_id: str
+    windows: list[tuple[float, int, int, list[tuple[int, int]]]]
+    leases: list[tuple[str, int]]
 
 
 class _Count:
@@ -98,6 +115,15 @@ class _Caller:
         """Whether charges of another plan's windows are left, which Redis has not heard of."""
         return any(count.unreported for count in self._by_seconds.values())
 
+    def told(self, now_us: int) -> Iterator[tuple[float, int, int, list[tuple[int, int]]]]:
+        """As ``Remembered`` has them. Nothing is owed any more."""
+        self.owes = False
+        for seconds, count in self._by_seconds.items():
+            count.unreported.clear()
+            if count.used(now_us):
+                ages = [(max(0, now_us - (bucket + 1) * count.size), cost) for bucket, cost in count.charges.items()]
+                yield seconds, count.size, count.span, ages
+
     def running(self, now: float) -> int:
         """Leases that are held. Those that nobody released are forgotten."""
         self.leases = {name: deadline for name, deadline in self.leases.items() if deadline > now}
@@ -168,6 +194,22 @@ class LocalWindows:
             count.unreported.clear()
         caller.owes = caller.owes_more()
         return tuple(debt)
+
+    def remembered(self, now_us: int, belongs: Callable[[str], bool]) -> Iterator[Remembered]:
+        """What was let in, also while Redis was away: that is owed no longer.
+
+        Args:
+            now_us: The monotonic clock's, microseconds.
+            belongs: Whether a caller is asked for, by its ID.
+        """
+        for key_id, caller in list(self._callers.items()):
+            if not belongs(key_id):
+                continue
+            caller.running(now_us / 1_000_000)
+            leases = [(name, int(deadline * 1_000_000)) for name, deadline in caller.leases.items()]
+            windows = list(caller.told(now_us))
+            if windows or leases:
+                yield Remembered(key_id, windows, leases)
 
     def _caller(self, key_id: str) -> _Caller:
         caller = self._callers.get(key_id)

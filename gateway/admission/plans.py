@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Self, TypeAlias
 from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from gateway.admission.policy_file import Strict, load_policy
+from gateway.admission.server_clock import LATE_US, SHARP_US, SLEW
 from gateway.errors import Forbidden, InvalidParameter
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Window(Strict):
 
     Counted in sub-buckets: the oldest one counts whole until it is over, so that no true window ever holds more than
     the limit. The price is that a request is held for up to one sub-bucket longer: 1/60 of the window, 1/24 of a day.
+    All of them together are a little longer than the window, by what a clock may be wrong without being noticed.
 
     Attributes:
         name: Shown to the caller.
@@ -50,8 +52,8 @@ class Window(Strict):
 
     @property
     def bucket_us(self) -> int:
-        """Length of a sub-bucket in microseconds, rounded up: together they are never shorter than the window."""
-        return math.ceil(self.seconds * 1_000_000 / self.buckets)
+        """Length of a sub-bucket in microseconds, rounded up."""
+        return math.ceil((self.seconds * 1_000_000 * (1 + SLEW) + LATE_US + SHARP_US) / self.buckets)
 
 
 class Plan(Strict):

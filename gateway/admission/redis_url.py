@@ -41,11 +41,7 @@ def connect(settings: RedisSettings) -> Any:
     """
     url = settings.url.get_secret_value()
     scheme, _, form = url.partition("://")[0].partition("+")
-    common: dict[str, Any] = {
-        "socket_connect_timeout": settings.timeout_seconds,
-        "socket_timeout": None,
-        "retry": Retry(NoBackoff(), 0),
-    }
+    common = _common(settings)
     if not form and scheme in _PLAIN:
         return Redis.from_url(url, **common)
     servers = _Servers.read(url, scheme, form)
@@ -63,6 +59,23 @@ def connect(settings: RedisSettings) -> Any:
         },
     )
     return sentinel.master_for(servers.service, **common)
+
+
+def node(settings: RedisSettings, host: str, port: int) -> Any:
+    """A client of one node of a Cluster. Who uses it must know which slots are that node's."""
+    url = settings.url.get_secret_value()
+    scheme, _, form = url.partition("://")[0].partition("+")
+    servers = _Servers.read(url, scheme, form)
+    own: dict[str, Any] = {"username": servers.username, "password": servers.password, "ssl": scheme == "rediss"}
+    return Redis(host=host, port=port, **own, **_common(settings))
+
+
+def _common(settings: RedisSettings) -> dict[str, Any]:
+    return {
+        "socket_connect_timeout": settings.timeout_seconds,
+        "socket_timeout": None,
+        "retry": Retry(NoBackoff(), 0),
+    }
 
 
 async def close(client: Any) -> None:

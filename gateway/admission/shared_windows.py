@@ -6,30 +6,22 @@ of a Redis Cluster. Nothing that a caller sent is part of them.
 
 from __future__ import annotations
 
-import asyncio
 import struct
-from importlib import resources
-from typing import TYPE_CHECKING, Any
-
-from redis.exceptions import NoScriptError, RedisError
+from typing import TYPE_CHECKING
 
 from gateway.admission.decision import Decision, WindowState
 from gateway.admission.plans import INFLIGHT
-from gateway.admission.redis_connections import Connections
-from gateway.admission.redis_url import connect
+from gateway.admission.window_server import DECIDE, OTHER_GENERATION, WindowsInDoubtError, WindowsUnsettledError
+from gateway.admission.window_servers import WindowServers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gateway.admission.decision import Claim
     from gateway.admission.plans import Plan
+    from gateway.admission.server_clock import Span
+    from gateway.admission.window_servers import Memory
     from gateway.settings import RedisSettings
 
 _MAX_FORMS = 10_000
-
-
-class RedisAwayError(Exception):
-    """Redis did not answer in time, or not as it should. Inside the limiter only."""
 
 
 class _Form:
@@ -44,15 +36,15 @@ class _Form:
         self.limits = [(window.limit, window.bucket_us, window.buckets) for window in plan.windows]
         self.packed = b"".join(_WINDOW.pack(*limit, 0) for limit in self.limits)
 
-    def argument(self, claim: Claim, debt: tuple[int, ...]) -> bytes:
+    def argument(self, generation: bytes, span: Span, claim: Claim, debt: tuple[int, ...]) -> bytes:
         lease_us = int(claim.lease_seconds * 1_000_000)
-        head = _REQUEST.pack(claim.cost, lease_us, self.concurrency, claim.lease.encode())
+        head = _REQUEST.pack(generation, *span, claim.cost, lease_us, self.concurrency, claim.lease.encode())
         if not debt:
             return head + self.packed
         return head + b"".join(_WINDOW.pack(*limit, owed) for limit, owed in zip(self.limits, debt, strict=True))
 
 
-_REQUEST = struct.Struct(">IQI16s")  # cost, length of the lease in us, concurrency, the lease's name
+_REQUEST = struct.Struct(">8sQQIQI16s")  # generation, span, cost, length of the lease in us, concurrency, lease's name
 _WINDOW = struct.Struct(">IQBQ")  # limit, length of a sub-bucket in us, how many of them, debt
 
 
@@ -61,19 +53,32 @@ class SharedWindows:
 
     Args:
         settings: Its URL (see ``redis_url.py``), the longest wait for a call, connections.
+        memory: What this process let in, for a server that may have lost it.
+        processes: Gateway processes that share the limits.
 
     Raises:
         ValueError: The URL is none of these.
     """
 
-    def __init__(self, settings: RedisSettings) -> None:
-        self._timeout = settings.timeout_seconds
-        self._script = resources.files(__package__).joinpath("window.lua").read_text(encoding="utf-8")
-        self._sha = ""
-        self._redis = connect(settings)
-        self._connections = Connections(self._redis)
-        self._turns = asyncio.Semaphore(settings.pool_size)
+    def __init__(
+        self,
+        settings: RedisSettings,
+        *,
+        memory: Memory = lambda _belongs: (),
+        processes: int = 1,
+    ) -> None:
+        self._servers = WindowServers(settings, memory, processes=processes)
         self._forms: dict[int, _Form] = {}
+
+    async def settled(self, claim: Claim) -> None:
+        """Wait until the windows of this caller's server are agreed upon.
+
+        Raises:
+            RedisAwayError: The server does not answer.
+            WindowsUnsettledError: It takes too long.
+        """
+        held = await self._servers.of(claim.key_id)
+        await held.recovery.settled()
 
     async def decide(self, claim: Claim, debt: tuple[int, ...]) -> Decision:
         """Charge every window and take the lease, or do neither.
@@ -85,30 +90,50 @@ class SharedWindows:
 
         Raises:
             RedisAwayError: No verdict; it may have been charged.
+            WindowsUnsettledError: No verdict and no charge, until ``settled``.
         """
+        held = self._servers.one or await self._servers.of(claim.key_id)
+        server, generation = held.server, held.recovery.generation
+        if generation is None:
+            raise WindowsUnsettledError
         plan, cost = claim.plan, claim.cost
         form = self._form(plan)
         tag = f"rl:{{{claim.key_id}}}:"
         keys = [tag + name for name in form.names]
-        admitted, now, held, *rest = await self._bounded(self._evaluate, keys, form.argument(claim, debt))
+        try:
+            with server.deciding():
+                admitted, now, *rest = await server.call(
+                    DECIDE,
+                    keys,
+                    lambda span: (form.argument(generation, span, claim, debt), server.names.generation),
+                )
+        except WindowsInDoubtError:
+            held.recovery.lost(generation, doubt=True)
+            raise
+        if admitted == OTHER_GENERATION:
+            held.recovery.lost(generation, doubt=False)
+            raise WindowsUnsettledError
         states = []
         for place, window in enumerate(plan.windows):
-            room, back, refused = rest[3 * place : 3 * place + 3]
+            room, back, refused = rest[3 * place + 1 : 3 * place + 4]
             seconds = back / 1_000_000 if cost <= window.limit else float("inf")
             states.append(WindowState(window, window.limit, room, seconds, refused=bool(refused)))
-        return Decision(plan, tuple(states), held, plan.concurrency, bool(admitted), "shared", now / 1_000_000)
+        return Decision(plan, tuple(states), rest[0], plan.concurrency, bool(admitted), "shared", now / 1_000_000)
 
     async def release(self, key_id: str, lease: str) -> None:
         """End a lease. Raises RedisAwayError; the lease then ends by itself."""
-        await self._bounded(self._connections.call, "ZREM", f"rl:{{{key_id}}}:{INFLIGHT}", lease)
+        held = await self._servers.of(key_id)
+        await held.command("ZREM", f"rl:{{{key_id}}}:{INFLIGHT}", lease)
 
     async def ping(self) -> None:
-        """Raises RedisAwayError if Redis does not answer."""
-        await self._bounded(self._redis.ping)
+        """Raises RedisAwayError if Redis does not answer, WindowsUnsettledError if its windows are in question."""
+        for held in await self._servers.all():
+            await held.command("PING")
+            await held.recovery.settled()
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._connections.close()
+        await self._servers.close()
 
     def _form(self, plan: Plan) -> _Form:
         form = self._forms.get(id(plan))
@@ -117,21 +142,3 @@ class SharedWindows:
                 self._forms.clear()
             form = self._forms[id(plan)] = _Form(plan)
         return form
-
-    async def _evaluate(self, keys: list[str], argument: bytes) -> list[int]:
-        if not self._sha:
-            self._sha = await self._redis.script_load(self._script)
-        try:
-            answer: list[int] = await self._connections.call("EVALSHA", self._sha, len(keys), *keys, argument)
-        except NoScriptError:  # Redis was restarted or its scripts were flushed
-            await self._redis.script_load(self._script)
-            answer = await self._connections.call("EVALSHA", self._sha, len(keys), *keys, argument)
-        return answer
-
-    async def _bounded(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """One wait for all of it: a free connection, the connecting, the answer."""
-        try:
-            async with asyncio.timeout(self._timeout), self._turns:
-                return await call(*arguments)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise RedisAwayError(f"{type(error).__name__}: {error}") from None

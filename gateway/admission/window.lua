@@ -16,12 +16,18 @@
 -- bucket lies in the future: all charges are moved to the present one, as if they came now. So nothing re-opens early, and
 -- nothing stays shut for longer than one window. What is stored in another form is taken over in the same way.
 --
+-- It decides nothing where the caller's gateway and Redis do not know each other: if Redis is of another generation than
+-- the gateway (it lost what it held, see generation.lua), or if its clock is not where the gateway's own says it must be
+-- (it was set, or the call was on its way for too long).
+--
 -- KEYS   one string a window, then the set of leases (member: a lease's random name; score: its deadline)
--- ARGV   one string (a client spends longer on many arguments than the server on reading one): cost, lease length in us,
---        concurrency (0 is unbounded), the lease's name (16 bytes), and for each window: limit, length of a sub-bucket in
---        us, n, and what was charged elsewhere while Redis was away
+-- ARGV   one string (a client spends longer on many arguments than the server on reading one): generation (8 bytes),
+--        earliest and latest time in us, cost, lease length in us, concurrency (0 is unbounded), the lease's name (16
+--        bytes), and for each window: limit, length of a sub-bucket in us, n, and what was charged elsewhere while Redis
+--        was away; then the name of the generation's key, which in a Cluster is on this node, but in another slot
 -- Answer { admitted 0/1, time us, leases held, then for each window: room left, us until room comes back, refused 0/1 }
 --        Room comes back: for a window that refuses, when this cost fits; else when its oldest bucket is over.
+--        { -1, time us }: another generation. { -2, time us }: another time.
 
 local pack, unpack = struct.pack, struct.unpack
 local HEAD, HEAD_BYTES, SUM, SUM_BYTES = '>I1I1I8', 10, '>I8', 8
@@ -30,7 +36,9 @@ local LAST_AND_SUM = { '>I1I8', '>I2I8', '>I3I8', '>I4I8', '>I5I8' }
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local cost, length, concurrency, name, at = unpack('>I4I8I4c16', ARGV[1])
+local generation, earliest, latest, cost, length, concurrency, name, at = unpack('>c8I8I8I4I8I4c16', ARGV[1])
+if redis.call('GET', ARGV[2]) ~= generation then return { -1, now } end
+if now < earliest or now > latest then return { -2, now } end
 local leases = KEYS[#KEYS]
 
 -- The sum of the first `count` cells.

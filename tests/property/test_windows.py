@@ -20,6 +20,7 @@ from gateway.admission.local_windows import LocalWindows
 from gateway.admission.plans import Plan, Window
 from gateway.admission.shared_windows import SharedWindows
 from gateway.settings import RedisSettings
+from tests.support.limiters import decide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,13 +52,8 @@ def hold_against_oracle(verdicts: Sequence[Verdict], plan: Plan) -> None:
             inside = sum(each.cost for each in admitted if last.at - window.seconds < each.at <= last.at)
             assert inside <= window.limit, f"{inside} in one {window.seconds} s window of {window.limit}"
     for refused in (verdict for verdict in verdicts if not verdict.admitted):
-        # A request is held for at most one sub-bucket longer than its window.
         reasons = (
-            sum(
-                each.cost
-                for each in admitted
-                if refused.at - window.seconds - window.bucket_us / 1e6 - CLOCK_STEP <= each.at <= refused.at
-            )
+            sum(each.cost for each in admitted if refused.at - held(window) - CLOCK_STEP <= each.at <= refused.at)
             + refused.cost
             > window.limit
             for window in plan.windows
@@ -75,8 +71,13 @@ def hold_return_against_oracle(refused: Verdict, window: Window, returns: float,
     surely_before = [each for each in before if each.at < refused.at]
     room, full = window.limit - refused.cost, returns - window.seconds + CLOCK_STEP
     assert sum(each.cost for each in surely_before if each.at > full) <= room, "too early"
-    held = returns - (window.buckets + 1) * window.bucket_us / 1e6 - CLOCK_STEP
-    assert sum(each.cost for each in before if each.at >= held) > room, "too late"
+    oldest = returns - held(window) - CLOCK_STEP
+    assert sum(each.cost for each in before if each.at >= oldest) > room, "too late"
+
+
+def held(window: Window) -> float:
+    """Longest that a request counts, seconds: one sub-bucket longer than all of them together."""
+    return (window.buckets + 1) * window.bucket_us / 1e6
 
 
 plans = st.builds(
@@ -111,7 +112,7 @@ def _play(server: ValkeyServer, plan: Plan, schedules: Sequence[Sequence[tuple[i
         for number, (pause, cost) in enumerate(schedule):
             await asyncio.sleep(pause / 1000)
             claim = Claim("key_a", plan, cost, f"{id(schedule)}-{number}", 60, 0)
-            decision = await windows.decide(claim, (0,) * len(plan.windows))
+            decision = await decide(windows, claim, (0,) * len(plan.windows))
             verdicts.append(verdict_of(decision, decision.at, cost))
         await windows.close()
         return verdicts
@@ -119,8 +120,7 @@ def _play(server: ValkeyServer, plan: Plan, schedules: Sequence[Sequence[tuple[i
     async def all_of_them() -> list[Verdict]:
         return [verdict for each in await asyncio.gather(*map(worker, schedules)) for verdict in each]
 
-    with server.client() as client:
-        client.flushall()
+    server.clear()
     return asyncio.run(all_of_them())
 
 

@@ -19,7 +19,7 @@ from gateway.admission.plans import Plans
 from gateway.admission.shared_windows import SharedWindows
 from gateway.errors import LimiterUnavailable, QuotaExceeded
 from gateway.settings import RedisSettings
-from tests.support.limiters import caller
+from tests.support.limiters import caller, decide
 from tests.support.window_model import Verdict
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ async def _through_script(
     while (begin := time.monotonic()) < until:
         cost = chance.randint(1, task.most_cost)
         claim = Claim(KEY_ID, task.plan, cost, secrets.token_hex(8), 60, begin)
-        decision = await windows.decide(claim, ())
+        decision = await decide(windows, claim)
         report.verdicts.append(Verdict.of(decision, cost, begin, time.monotonic()))
         await _rest(task, chance)
     return 0

@@ -11,12 +11,15 @@ from pydantic import SecretStr
 from gateway.admission.limiter import Limiter
 from gateway.admission.plans import Plan, Plans, Window
 from gateway.admission.principal import Principal
+from gateway.admission.window_server import WindowsUnsettledError
 from gateway.errors import QuotaExceeded
 from gateway.settings import RedisSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from gateway.admission.decision import Claim, Decision
+    from gateway.admission.shared_windows import SharedWindows
     from tests.support.valkey import ValkeyServer
 
 HEAD, SUM = struct.Struct(">BBQ"), struct.Struct(">Q")
@@ -50,6 +53,15 @@ async def admitted(limiter: Limiter, tries: int, principal: Principal | None = N
         except QuotaExceeded:
             pass
     return count
+
+
+async def decide(windows: SharedWindows, claim: Claim, debt: tuple[int, ...] = ()) -> Decision:
+    """Its verdict, as soon as there is one."""
+    while True:
+        try:
+            return await windows.decide(claim, debt)
+        except WindowsUnsettledError:
+            await windows.settled(claim)
 
 
 class StoredWindow(NamedTuple):

@@ -37,6 +37,13 @@ class ValkeyServer:
         """A plain client, to look at what is stored."""
         return redis.Redis(unix_socket_path=str(self.socket), decode_responses=text)
 
+    def clear(self) -> None:
+        """Delete what tests have left there, but not what limiters have agreed upon: nothing is lost, for them."""
+        with self.client() as client:
+            client.script_flush()
+            if names := [name for name in client.scan_iter(count=1000) if not name.startswith("limiter:")]:
+                client.delete(*names)
+
     def kill(self) -> None:
         """End it as a power cut would: everything in it is lost."""
         assert self._running is not None

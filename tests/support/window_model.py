@@ -110,11 +110,11 @@ def most_in_any(verdicts: Sequence[Verdict], seconds: float) -> int:
     return most
 
 
-def hold_true(verdicts: Sequence[Verdict], plan: Plan, times: int = 1) -> None:
-    """No true window of the plan ever held more than ``times`` its limit."""
+def hold_true(verdicts: Sequence[Verdict], plan: Plan) -> None:
+    """No true window of the plan ever held more than its limit."""
     for window in plan.windows:
         most = most_in_any(verdicts, window.seconds)
-        assert most <= times * window.limit, f"{most} in one {window.seconds} s window of {window.limit}"
+        assert most <= window.limit, f"{most} in one {window.seconds} s window of {window.limit}"
 
 
 def hold_running(held: Sequence[tuple[float, float]], most: int) -> None:

@@ -96,6 +96,7 @@ async def test_releasing_what_was_not_acquired_changes_nothing(valkey: ValkeySer
 async def test_a_lease_that_is_never_released_ends_by_itself(valkey: ValkeyServer) -> None:
     plan = Plan(concurrency=1)
     async with limiter_at(valkey, plan) as one, limiter_at(valkey, plan) as other:
+        await asyncio.gather(one.ping(), other.ping())
         await one.acquire(caller(), "a", lease_seconds=0.1)
         assert await admitted(other, 1) == 0
         await asyncio.sleep(0.11)
@@ -121,7 +122,7 @@ async def test_nothing_that_a_caller_sent_and_no_name_is_stored(valkey: ValkeySe
     async with limiter_at(valkey, Plan(windows=(MINUTE,), concurrency=5)) as limiter:
         await limiter.acquire(caller(), "DOE-JANE-19700101")
         with valkey.client(text=False) as client:
-            names = sorted(client.keys())
+            names = sorted(client.keys("rl:*"))
             stored = b" ".join([*names, client.get(names[0]), *client.zrange(names[1], 0, -1)])
     assert names == [b"rl:{key_a}:60", b"rl:{key_a}:inflight"]
     assert b"DOE" not in stored
@@ -134,7 +135,7 @@ async def test_everything_stored_expires(valkey: ValkeyServer) -> None:
     with valkey.client() as client:
         life = {name: client.pttl(name) / 1000 for name in client.scan_iter()}
     assert 59 < life["rl:{key_a}:60"] <= 61.1
-    assert 86390 < life["rl:{key_a}:86400"] <= 90001
+    assert 86390 < life["rl:{key_a}:86400"] <= 25 * DAY.bucket_us / 1e6
     assert 29 < life["rl:{key_a}:inflight"] <= 60.1
 
 
@@ -166,7 +167,7 @@ async def test_a_plan_without_limits_asks_nobody_and_says_nothing(valkey: Valkey
         await limiter.release(caller("free"), "a")
     assert decision.headers == ()
     with valkey.client() as client:
-        assert client.keys() == []
+        assert client.keys("rl:*") == []
 
 
 async def test_a_shadow_plan_reports_and_refuses_nothing(valkey: ValkeyServer) -> None:
@@ -210,7 +211,7 @@ async def test_a_clock_that_went_back_reopens_nothing_and_heals_within_one_windo
     key = "rl:{key_a}:0.5"
     async with limiter_at(valkey, plan) as limiter, limiter_at(valkey, plan) as fresh:
         assert await admitted(limiter, 3) == 3
-        ahead = 3600 * 1_000_000 // window.bucket_us
+        ahead, life = 3600 * 1_000_000 // window.bucket_us, 61 * window.bucket_us // 1000 + 1
         with valkey.client(text=False) as client:  # as a server would have left it whose clock was an hour ahead
             stored = client.get(key)
             width, oldest, newest = HEAD.unpack_from(stored)
@@ -218,8 +219,8 @@ async def test_a_clock_that_went_back_reopens_nothing_and_heals_within_one_windo
         assert await admitted(fresh, 1) == 0
         assert StoredWindow.read(valkey, key).charges == (0,) * window.buckets + (3,)
         with valkey.client() as client:
-            assert client.pttl(key) <= 510
-        await asyncio.sleep(0.52)
+            assert client.pttl(key) <= life
+        await asyncio.sleep(life / 1000)
         assert await admitted(fresh, 5) == 3
 
 

@@ -1,0 +1,272 @@
+"""Step 1 of 7: brings a server's windows back to what was let in, when it may have lost some of it.
+
+Each process keeps one of these a server. It gives a sign of life four times a second (a pulse), and hears from the
+answer who else does, whether the server's windows are still of the generation that it knows, and whether the server's
+clock runs on. Where they are not, nothing is decided until all processes that were heard of lately have told the server
+what they remember (``report.lua``), or were waited for in vain. Then there is a new generation (``generation.lua``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import struct
+import time
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from gateway.admission.plans import INFLIGHT
+from gateway.admission.window_server import (
+    OTHER_GENERATION,
+    RedisAwayError,
+    WindowServer,
+    WindowsInDoubtError,
+    WindowsUnsettledError,
+    now_us,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gateway.admission.local_windows import Remembered
+    from gateway.admission.server_clock import Span
+
+log = structlog.get_logger(__name__)
+
+PULSE_SECONDS = 0.25
+_POLL_SECONDS = 0.02
+_JOIN_SECONDS = 1.0  # for which a first process waits for the others, and a new one for another that confirms the time
+_MISSING_SECONDS = 3.0  # without any news, until those that did not report are held to be gone
+_PATIENCE_SECONDS = 2.0  # longest that a request waits
+_AT_ONCE = 16
+
+_HEAD = struct.Struct(">8sBQQ")  # recovery or generation, whether it is a generation, earliest and latest time
+_WINDOW = struct.Struct(">QBB")  # length of a sub-bucket in us, how many of them, how many charges
+_CHARGE = struct.Struct(">QQ")  # age in us, cost
+_LEASE = struct.Struct(">Q16s")  # us left, name
+_COUNT = struct.Struct(">I")
+
+
+class Recovery:
+    """What one process and one server agree upon.
+
+    Args:
+        server: The server.
+        remembered: What this process let in, as far as it still counts.
+        processes: Those that share the limits, as far as is known before they are heard of.
+    """
+
+    def __init__(self, server: WindowServer, remembered: Callable[[], Iterable[Remembered]], *, processes: int) -> None:
+        self.generation: bytes | None = None
+        self.recovered = 0
+        self._server = server
+        self._remembered = remembered
+        self._processes = processes
+        self._name = secrets.token_hex(8)
+        self._peers: list[bytes] = []
+        self._peers_since = 0.0
+        self._decided = False  # whether this process ever let anything in by this server
+        self._known = b""  # the generation that it last decided in
+        self._part = b""  # the recovery to which it has begun to report
+        self._reported = b""  # the one to which it has reported all
+        self._doubted = b""
+        self._joined_at: int | None = None  # the server's time when it was first asked by a process that knew no time
+        self._far = -1
+        self._since = time.monotonic()
+        self._wake = asyncio.Event()
+        self._step: asyncio.Future[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def settled(self) -> bytes:
+        """The generation, once it is agreed upon.
+
+        Raises:
+            RedisAwayError: The server does not answer.
+            WindowsUnsettledError: It takes too long.
+        """
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while self.generation is None:
+            if self._keeper is None:
+                self._keeper = asyncio.create_task(self._keep())
+            if self._step is None:
+                self._step = asyncio.get_running_loop().create_future()
+            step = self._step
+            self._wake.set()
+            done, _ = await asyncio.wait({step}, timeout=max(0.0, until - time.monotonic()))
+            if not done:
+                raise WindowsUnsettledError
+            step.result()
+        return self.generation
+
+    def lost(self, generation: bytes, *, doubt: bool) -> None:
+        """The server has another generation than this, or this one is in doubt."""
+        if generation != self.generation:
+            return  # so it has been noticed, and may be mended already
+        if doubt:
+            self._doubted, self._known = generation, b""
+        self.generation = None
+        self._since = time.monotonic()
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Stop, and tell the others not to wait for this process."""
+        if self._keeper is None:
+            return
+        self._keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._keeper
+        with contextlib.suppress(RedisAwayError, WindowsUnsettledError):
+            await self._generation("leave")
+
+    async def _keep(self) -> None:
+        while True:
+            pause, failure = PULSE_SECONDS, None
+            self._wake.clear()
+            try:
+                if self.generation is not None:
+                    await self._pulse()
+                else:
+                    pause = 0.0 if await self._settle() else _POLL_SECONDS
+            except WindowsInDoubtError:
+                self._doubt()
+                pause = 0.0
+            except WindowsUnsettledError:
+                pause = 0.0
+            except RedisAwayError as error:
+                failure = error
+            self._tell(failure)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+
+    def _tell(self, failure: RedisAwayError | None) -> None:
+        """Those who wait look again, if something is decided."""
+        if self._step is None or (failure is None and self.generation is None):
+            return
+        step, self._step = self._step, None
+        if failure is None:
+            step.set_result(None)
+        else:
+            step.set_exception(failure)
+            step.exception()  # whoever waited may have gone
+
+    def _doubt(self) -> None:
+        if self.generation is not None:
+            self.lost(self.generation, doubt=True)
+        if self._part:
+            self._doubted, self._part, self._reported = self._part, b"", b""
+        self._joined_at = None
+
+    async def _pulse(self) -> None:
+        assert self.generation is not None
+        generation = self.generation
+        answer = await self._generation("pulse", generation)
+        if answer[0] == OTHER_GENERATION:
+            self.lost(generation, doubt=False)
+        elif time.monotonic() < self._peers_since:  # the server may have forgotten who there is, too
+            self._peers = [*{*self._peers, *answer[2:]}]
+        else:
+            self._peers = answer[2:]
+
+    async def _settle(self) -> bool:
+        """Go on one step. Whether the next one can follow at once."""
+        knew_the_time = self._server.clock.sharp
+        agreed, at, number, told = await self._ask()
+        self._doubted = b""
+        if not knew_the_time and self._joined_at is None:
+            self._joined_at, self._since = at, time.monotonic()
+        if not agreed:
+            return await self._take_part(number, told)
+        if number not in (self._known, self._reported):
+            if self._joined_at is not None and told <= self._joined_at:
+                return self._wait_to_join(number, alone=not told)
+            if self._decided:  # the others went on without this process
+                await self._report(number, late=True)
+        if not self._server.clock.sharp:
+            return False
+        self._agree(number)
+        return True
+
+    async def _take_part(self, number: bytes, far: int) -> bool:
+        if number == self._reported:
+            if far != self._far:
+                self._far, self._since = far, time.monotonic()
+            return False
+        self._far, self._since = far, time.monotonic()
+        await self._report(number, late=False)
+        return True
+
+    def _wait_to_join(self, number: bytes, *, alone: bool) -> bool:
+        """A process that knows no time believes the server's if another process, which knows one, does so after it."""
+        if alone or time.monotonic() - self._since > _JOIN_SECONDS:
+            self._doubted = number
+        return alone
+
+    def _agree(self, number: bytes) -> None:
+        if number == self._reported and self._decided:
+            self.recovered += 1
+            log.warning("limiter.windows-recovered", processes=len(self._peers) + 1)
+        self.generation = self._known = number
+        self._decided = True
+        self._part = self._reported = b""
+        self._joined_at = None
+        self._peers_since = time.monotonic() + _JOIN_SECONDS
+        self._wake.set()  # be heard of at once
+
+    async def _ask(self) -> list[Any]:
+        waited = time.monotonic() - self._since if self._reported else 0.0
+        return await self._generation(
+            "ask",
+            self._doubted,
+            self._reported,
+            secrets.token_bytes(8),
+            1 if waited > _JOIN_SECONDS else self._processes,
+            int(waited > _MISSING_SECONDS),
+            *self._peers,
+        )
+
+    async def _generation(self, operation: str, *arguments: Any) -> list[Any]:
+        return await self._server.call(
+            "generation.lua", self._server.names, lambda span: (operation, self._name, *span, *arguments)
+        )
+
+    async def _report(self, number: bytes, *, late: bool) -> None:
+        await self._server.quiet()  # what is on its way may have been let in
+        self._part, self._reported = number, b""
+        todo = list(self._remembered())
+        try:
+            for first in range(0, len(todo), _AT_ONCE):
+                batch = todo[first : first + _AT_ONCE]
+                await asyncio.gather(*(self._report_one(number, one, late=late) for one in batch))
+        except RedisAwayError:  # some of it may have been heard: it must not be told twice
+            self._doubted, self._part = number, b""
+            raise
+        self._reported = number
+
+    async def _report_one(self, number: bytes, one: Remembered, *, late: bool) -> None:
+        names = self._server.names
+        tag = f"rl:{{{one.key_id}}}:"
+        windows = [f"{tag}{seconds:g}" for seconds, *_ in one.windows]
+        sums = [f"{window}:{number.hex()}" for window in windows]
+
+        def arguments(span: Span) -> tuple[bytes, str, str]:
+            told = _told(number, one, span, late=late)
+            return told, names.generation, names.recovery
+
+        answer = await self._server.call("report.lua", [*windows, *sums, tag + INFLIGHT], arguments)
+        if answer[0] == OTHER_GENERATION:
+            raise WindowsUnsettledError
+
+
+def _told(number: bytes, one: Remembered, span: Span, *, late: bool) -> bytes:
+    parts = [_HEAD.pack(number, late, *span)]
+    for _, size, buckets, charges in one.windows:
+        parts.append(_WINDOW.pack(size, buckets, len(charges)))
+        parts += [_CHARGE.pack(age, cost) for age, cost in charges]
+    now = now_us()
+    leases = [(deadline - now, name) for name, deadline in one.leases if deadline > now]
+    parts.append(_COUNT.pack(len(leases)))
+    parts += [_LEASE.pack(left, name.encode()) for left, name in leases]
+    return b"".join(parts)

@@ -1,0 +1,171 @@
+"""Step 1 of 7: the server that holds a caller's windows: the only one, the master behind Sentinel, or a Cluster's node.
+
+In a Cluster time and loss are a node's: each has a generation of its own, whose keys lie in a slot of that node. A slot
+that moves to another node takes callers' windows with it, but neither clock nor generation: those windows are then as
+exact as the two clocks agree. While it is being moved, its callers are treated as if Redis were away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from redis.asyncio import RedisCluster
+from redis.exceptions import RedisError
+
+from gateway.admission.redis_url import close, connect, node
+from gateway.admission.window_recovery import Recovery
+from gateway.admission.window_server import (
+    Names,
+    RedisAwayError,
+    WindowServer,
+    WindowsInDoubtError,
+    WindowsUnsettledError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gateway.admission.local_windows import Remembered
+    from gateway.settings import RedisSettings
+
+    Memory = Callable[[Callable[[str], bool]], Iterable[Remembered]]
+
+_REFRESH_SECONDS = 0.5
+
+
+class Held(NamedTuple):
+    """A server, and what is agreed upon with it."""
+
+    server: WindowServer
+    recovery: Recovery
+
+    async def command(self, *command: str) -> None:
+        """A command of which the answer is of no interest. Raises RedisAwayError."""
+        try:
+            await self.server.command(*command)
+        except WindowsInDoubtError:  # a new connection, and another server: what it has will be told anew
+            if self.recovery.generation is not None:
+                self.recovery.lost(self.recovery.generation, doubt=True)
+            await self.server.command(*command)
+        except WindowsUnsettledError as error:
+            raise RedisAwayError(str(error)) from None
+
+    async def close(self) -> None:
+        """Stop the pulses and close the connections."""
+        await self.recovery.close()
+        await self.server.close()
+
+
+class WindowServers:
+    """All that a URL stands for.
+
+    Args:
+        settings: The URL, the longest wait for a call, connections.
+        memory: What this process let in, of those callers of which it is told that they belong.
+        processes: Gateway processes that share the limits.
+    """
+
+    def __init__(self, settings: RedisSettings, memory: Memory, *, processes: int) -> None:
+        self._settings = settings
+        self._memory = memory
+        self._processes = processes
+        self._cluster: Any = None
+        self._nodes: dict[str, tuple[Held, Names]] = {}
+        self._tags: dict[str, str] = {}
+        self._stale = True
+        self._refreshed = 0.0
+        self._refreshing = asyncio.Lock()
+        self.one: Held | None = None
+        """The only server; None in a Cluster."""
+        client = connect(settings)
+        if isinstance(client, RedisCluster):
+            self._cluster = client
+        else:
+            self.one = self._hold(client, Names.of(), lambda _key_id: True)
+
+    async def of(self, key_id: str) -> Held:
+        """The server of a caller. Raises RedisAwayError."""
+        if self.one is not None:
+            return self.one
+        await self._refresh()
+        return await self._node(self._name_of(key_id))
+
+    async def all(self) -> list[Held]:
+        """Every server. Raises RedisAwayError."""
+        if self.one is not None:
+            return [self.one]
+        await self._refresh()
+        return [await self._node(name) for name in self._tags]
+
+    async def close(self) -> None:
+        """Stop, and close all connections."""
+        for held in [self.one, *(held for held, _ in self._nodes.values())]:
+            if held is not None:
+                await held.close()
+        if self._cluster is not None:
+            await close(self._cluster)
+
+    def _hold(self, client: Any, names: Names, belongs: Callable[[str], bool]) -> Held:
+        server = WindowServer(
+            client,
+            names,
+            timeout=self._settings.timeout_seconds,
+            pool_size=self._settings.pool_size,
+            moved=self._look_again,
+        )
+        return Held(server, Recovery(server, lambda: self._memory(belongs), processes=self._processes))
+
+    def _look_again(self) -> None:
+        self._stale = True
+
+    def _name_of(self, key_id: str) -> str:
+        try:
+            slot = self._cluster.keyslot(f"{{{key_id}}}")
+            return str(self._cluster.nodes_manager.get_node_from_slot(slot).name)
+        except (RedisError, KeyError) as error:  # a slot that nobody has
+            self._stale = True
+            raise RedisAwayError(type(error).__name__) from None
+
+    async def _node(self, name: str) -> Held:
+        names = Names.of(self._tags[name])
+        known = self._nodes.get(name)
+        if known is not None and known[1] == names:
+            return known[0]
+        host, _, port = name.rpartition(":")
+        held = self._hold(node(self._settings, host, int(port)), names, lambda key_id: self._name_of(key_id) == name)
+        self._nodes[name] = held, names
+        if known is not None:  # the slot of its keys was moved away
+            await known[0].close()
+        return held
+
+    async def _refresh(self) -> None:
+        """Ask which node has which slots, if that is not known or has changed."""
+        if not self._stale or (self._tags and time.monotonic() - self._refreshed < _REFRESH_SECONDS):
+            return
+        async with self._refreshing:
+            if not self._stale:
+                return
+            self._refreshed, self._stale = time.monotonic(), False
+            try:
+                async with asyncio.timeout(self._settings.timeout_seconds):
+                    await self._cluster.initialize()
+                    await self._cluster.nodes_manager.initialize()
+            except (RedisError, OSError, TimeoutError) as error:
+                self._stale = True
+                raise RedisAwayError(f"{type(error).__name__}: {error}") from None
+            self._tags = self._tags_of_nodes()
+
+    def _tags_of_nodes(self) -> dict[str, str]:
+        """For each node the first number that, as a tag, lies in one of its slots: all processes find the same."""
+        name_of = {slot: str(nodes[0].name) for slot, nodes in self._cluster.nodes_manager.slots_cache.items()}
+        found: dict[str, str] = {}
+        for number in itertools.count():
+            slot = self._cluster.keyslot(f"{{{number}}}")
+            if slot in name_of:
+                found.setdefault(name_of[slot], str(number))
+            if len(found) == len(set(name_of.values())):
+                break
+        return found
