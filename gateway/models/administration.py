@@ -77,6 +77,15 @@ class Warmth:
     rounds: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """What a change is made from: of two that are made from the same, one is refused."""
+
+    offer: Offer
+    served: Served
+    number: int
+
+
 class ModelAdministration:
     """The models, as operators may change them.
 
@@ -117,7 +126,8 @@ class ModelAdministration:
             Conflict: The version is not loaded, no other one could have the rest, or someone else changed the model.
             ModelUnavailable: The model server cannot be asked whether it is.
         """
-        offer, served = await self._now(name, version)
+        now = await self._now(name, version)
+        offer, served = now.offer, now.served
         if not 0 <= percent <= 100:
             raise InvalidParameter("The share must be 0 to 100 percent", parameter="percent")
         await self._need_loaded(name, version)
@@ -126,7 +136,7 @@ class ModelAdministration:
         if percent < 100 and not rest:
             raise Conflict("No other version answers: there is none that could have the rest")
         shares = dict.fromkeys(offer.versions, 0) | ({rest: 100 - percent} if rest else {}) | {version: percent}
-        return await self._set(by, offer, moved(served, shares), "canary", version, why)
+        return await self._set(by, now, moved(served, shares), "canary", version, why)
 
     async def rollback(self, by: Administrator, name: str, why: Why, to: str = "") -> Standing:
         """Everyone to the version that had all before, and no shadow. The model server is not asked: it may be sick.
@@ -135,7 +145,8 @@ class ModelAdministration:
             UnknownModel, UnknownVersion: It is not on offer.
             Conflict: There is none to go back to, or it was unloaded.
         """
-        offer, served = await self._now(name, to)
+        now = await self._now(name, to)
+        offer, served = now.offer, now.served
         version = to or served.fallback or (served.route.main if len(served.route.serving) > 1 else "")
         if not version:
             raise Conflict("No version had all before the one that has them now: name one")
@@ -143,17 +154,18 @@ class ModelAdministration:
             raise Conflict(f"Version {version} is unloaded: load it first")
         shares = dict.fromkeys(offer.versions, 0) | {version: 100}
         route = replace(served.route, shares=shares, shadow="", shadow_share=0)
-        return await self._set(by, offer, replace(served, route=route, fallback=""), "rollback", version, why)
+        return await self._set(by, now, replace(served, route=route, fallback=""), "rollback", version, why)
 
     async def shadow(self, by: Administrator, name: str, version: str, percent: int, why: Why) -> Standing:
         """Give a version copies of so many percent of the requests; 0 ends that. Raises as ``canary`` does."""
-        offer, served = await self._now(name, version)
+        now = await self._now(name, version)
+        served = now.served
         if not 0 <= percent <= 100:
             raise InvalidParameter("The share must be 0 to 100 percent", parameter="percent")
         if percent:
             await self._need_loaded(name, version)
         route = replace(served.route, shadow=version if percent else "", shadow_share=percent)
-        return await self._set(by, offer, replace(served, route=route), "shadow", version, why)
+        return await self._set(by, now, replace(served, route=route), "shadow", version, why)
 
     async def load(self, by: Administrator, name: str, version: str, why: Why) -> Standing:
         """Load a version into the model server, once its weights are the ones that the manifest lists.
@@ -163,12 +175,13 @@ class ModelAdministration:
             Conflict: The weights are not at hand here or not those listed, or the server does not load them.
             ModelUnavailable: The model server cannot be reached.
         """
-        offer, served = await self._now(name, version)
+        now = await self._now(name, version)
+        served = now.served
         await asyncio.to_thread(self._verify, name, version)
         async with self._control() as control:
             await control.serve(name, {*await control.versions(name), version})
         served = replace(served, unloaded=served.unloaded - {version})
-        return await self._set(by, offer, served, "load", version, why)
+        return await self._set(by, now, served, "load", version, why)
 
     async def unload(self, by: Administrator, name: str, version: str, why: Why) -> Standing:
         """Take a version from the model server. It can be asked for by nobody from then on, until it is loaded again.
@@ -178,7 +191,8 @@ class ModelAdministration:
             Conflict: It answers, is what would be fallen back to, or is the shadow; or the server does not do it.
             ModelUnavailable: The model server cannot be reached.
         """
-        offer, served = await self._now(name, version)
+        now = await self._now(name, version)
+        served = now.served
         if version in served.route.serving:
             raise Conflict(f"Version {version} answers: give its share to another first")
         if version in {served.fallback, served.route.shadow}:
@@ -186,7 +200,7 @@ class ModelAdministration:
         async with self._control() as control:
             loaded = await control.versions(name)
             served = replace(served, unloaded=served.unloaded | {version})
-            done = await self._set(by, offer, served, "unload", version, why)
+            done = await self._set(by, now, served, "unload", version, why)
             await asyncio.sleep(HEARD_SECONDS)  # a worker that has not heard of it may still send it a request
             await control.serve(name, loaded - {version})
         return replace(done, loaded=loaded - {version})
@@ -205,7 +219,8 @@ class ModelAdministration:
             UnknownModel, UnknownVersion: It is not on offer.
             Conflict, ModelUnavailable: It is not loaded, or cannot be reached.
         """
-        offer, served = await self._now(name, version)
+        now = await self._now(name, version)
+        offer, served = now.offer, now.served
         version = version or served.route.main
         made: tuple[Warmth, ...] = ()
         async with self._control() as control:
@@ -214,13 +229,13 @@ class ModelAdministration:
                 told(made[-1])
         return made
 
-    async def _now(self, name: str, version: str) -> tuple[Offer, Served]:
+    async def _now(self, name: str, version: str) -> _Now:
         """What is offered and what holds, read anew."""
         offer = self._catalog.offer(name)
         if version:
             offer.version(version)
-        await self._routes.newest(name)
-        return offer, await self._routes.of(offer)
+        number = await self._routes.newest(name)
+        return _Now(offer, await self._routes.of(offer), number)
 
     async def _need_loaded(self, name: str, version: str) -> None:
         async with self._control() as control:
@@ -228,12 +243,12 @@ class ModelAdministration:
                 raise Conflict(f"Version {version} is not loaded: load it first")
 
     async def _set(  # noqa: PLR0917 - each is another kind of thing
-        self, by: Administrator, offer: Offer, served: Served, action: Action, version: str, why: Why
+        self, by: Administrator, now: _Now, served: Served, action: Action, version: str, why: Why
     ) -> Standing:
         if len(why.note) > 500 or not why.note.isprintable():
             raise InvalidParameter("The note must have at most 500 printable characters", parameter="note")
-        number = await self._routes.newest(offer.name) + 1
-        change = Change(number, served, offer.digest, action, why.reason, why.note, by.key_id, datetime.now(UTC))
+        offer, at = now.offer, datetime.now(UTC)
+        change = Change(now.number + 1, served, offer.digest, action, why.reason, why.note, by.key_id, at)
         await self._routes.add(offer, change)
         route = served.route
         event = ModelChanged(
