@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -185,6 +186,26 @@ def test_the_callers_deadline_goes_to_the_model_server_and_is_kept(whole: Rig) -
     assert endings(whole.site.settings)[answer.headers["X-Request-ID"]] == [("failed", 504)]
 
 
+def test_who_leaves_ends_the_call_on_the_model_server_and_is_on_record(whole: Rig) -> None:
+    """Triton, busy with one, drops from its queue the call whose caller has gone: it is never computed."""
+    whole.models["first"].feels("slow")
+    with whole.site.client(whole.site.key()) as other:
+        busy = threading.Thread(target=lambda: whole.ask("first"))
+        busy.start()
+        time.sleep(0.3)
+        other.timeout = 0.4
+        name = str(uuid4())
+        head = {"Content-Type": "image/png", "X-Request-ID": name}
+        with pytest.raises(httpx.ReadTimeout):
+            other.post("/v1/predict?model=first", content=PNG, headers=head)
+        busy.join()
+    assert within(5, lambda: name in endings(whole.site.settings))
+    assert endings(whole.site.settings)[name] == [("failed", 499)]
+    whole.models["first"].feels("well")
+    assert within(10, lambda: whole.well("first"))
+    assert name not in whole.models["first"].answered
+
+
 def test_an_unloaded_model_is_unavailable_alone_and_is_found_when_it_is_back(whole: Rig) -> None:
     with httpx.Client(base_url=whole.triton.http_url, timeout=30) as triton:
         triton.post("/v2/repository/models/first/unload", json={}).raise_for_status()
@@ -210,10 +231,11 @@ def test_a_server_that_hangs_costs_a_time_out_and_then_nothing(whole: Rig) -> No
 
 
 @pytest.mark.parametrize("victim", ["server", "model"])
-def test_what_was_killed_is_started_anew_and_found_and_no_answer_is_doubled(whole: Rig, victim) -> None:
+def test_what_was_killed_is_started_anew_and_found_and_no_answer_is_doubled(whole: Rig, victim, monkeypatch) -> None:
+    monkeypatch.setattr("gateway.embedded.keeper._PROBE_SECONDS", 0.1)
     said: list[str] = []
     keeper = Keeper(whole.triton, said.append, stable_seconds=0.0)
-    keeper._probed -= 10
+    time.sleep(0.1)
     keeper.watch()
     pid = whole.triton.child.pid
     stubs = [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
