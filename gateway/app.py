@@ -61,6 +61,7 @@ from gateway.api.oauth_form import MAX_BYTES as TOKEN_BODY_BYTES
 from gateway.api.once import OnceMiddleware
 from gateway.api.parts import Parts
 from gateway.api.recording import RecordingMiddleware
+from gateway.api.tracing import TracingMiddleware
 from gateway.audit.denials import DenialCounter
 from gateway.audit.exporting import Exporting
 from gateway.audit.failure_modes import FailureModes
@@ -91,6 +92,8 @@ from inference_client.triton import TritonClient
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from gateway.settings import TracesSettings
+    from gateway.telemetry.tracing import Tracer
     from inference_client.client import InferenceClient
 
 DESCRIPTION = "A hardened gateway between hospitals and their image models: admit, de-identify, infer, prove."
@@ -151,7 +154,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         model_timeout=settings.triton.timeout_seconds,
         load=services.load,
         draining=services.draining,
-        observe=meter.told,
+        observe=services.told,
     )
     http = settings.http
     gate = Gate(
@@ -193,6 +196,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
             ),
             Middleware(HeadMiddleware),
             Middleware(ContextMiddleware, draining=services.draining),
+            *([Middleware(TracingMiddleware, tracer=services.tracer)] if services.tracer else []),
             Middleware(CountingMiddleware, usage=services.usage, meter=meter),
             Middleware(ConsoleMiddleware, pages=pages),
             Middleware(LastResortMiddleware),
@@ -291,6 +295,7 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
         recorder=recorder,
         denials=DenialCounter(recorder, told=meter.denied),
         meter=meter,
+        tracer=_tracer(settings.traces) if settings.traces.endpoint else None,
         failures=failures,
         limiter=Limiter(
             settings.redis,
@@ -343,6 +348,13 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
         inference=model_server,
         models=ModelParts.of(settings, catalog, engine, changes, recorder, model_server, meter.copied),
     )
+
+
+def _tracer(settings: TracesSettings) -> Tracer:
+    """Raises ValueError if the extra is not installed."""
+    from gateway.telemetry.tracing import Tracer  # noqa: PLC0415 - of an extra, and not needed without an endpoint
+
+    return Tracer(settings)
 
 
 def _lifespan(services: Services):  # type: ignore[no-untyped-def] # noqa: ANN202 - the type is FastAPI's own

@@ -63,8 +63,10 @@ if TYPE_CHECKING:
     from gateway.models.offer import Offer
     from gateway.models.parts import ModelParts
     from gateway.settings import Settings
+    from gateway.story import Story
     from gateway.telemetry.meter import Meter
     from gateway.telemetry.sampler import Sampler
+    from gateway.telemetry.tracing import Tracer
     from inference_client.client import InferenceClient
 
 log = structlog.get_logger(__name__)
@@ -84,6 +86,7 @@ class Services:
     recorder: Recorder
     denials: DenialCounter
     meter: Meter
+    tracer: Tracer | None
     failures: FailureModes
     limiter: Limiter
     changes: Changes
@@ -148,6 +151,7 @@ class Services:
             "usage": self.usage.close,
             "serving": self.models.serving.close,
             "inference": self.inference.close,
+            "traces": self._send_traces,
             "limiter": self.limiter.close,
             "idempotency": self.idempotency.close,
             "changes": self.changes.close,
@@ -229,6 +233,16 @@ class Services:
             files["retention"] = self.settings.audit.retention_policy
         digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
         return digests | {f"deid {name}": digest for name, digest in self.deid_policies.digests.items()}
+
+    def told(self, story: Story) -> None:
+        """An image or object has gone through the pipeline, however far: for the metrics and the traces."""
+        self.meter.told(story)
+        if self.tracer is not None:
+            self.tracer.told(story)
+
+    async def _send_traces(self) -> None:
+        if self.tracer is not None:
+            await asyncio.to_thread(self.tracer.close)
 
     async def _record_stop(self) -> None:
         if self.running:

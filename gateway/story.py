@@ -60,8 +60,10 @@ class Story:
 
     def spans(self) -> Iterator[tuple[str, float, float]]:
         """Each step with its beginning and its end, on ``perf_counter``'s clock."""
-        for end, seconds in self.ended:
+        for number, (end, seconds) in enumerate(self.ended):
             began = end - sum(seconds.values())
+            if number == 0 and self.waited:  # for a worker
+                yield "queue", began - self.waited, began
             for step, took in seconds.items():
                 yield step, began, began + took
                 began += took

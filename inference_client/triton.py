@@ -18,6 +18,7 @@ from inference_client.client import Inference
 from inference_client.errors import InferenceError, InferenceRejected, InferenceTimeout, InvalidAnswer, ModelNotReady
 from inference_client.message import METHOD, message
 from inference_client.metadata import ModelMetadata
+from inference_client.trace import trace_metadata
 from inference_client.translate import translate
 from inference_client.validate import validate
 
@@ -238,7 +239,7 @@ class TritonClient:
             request_id=request.id,
             microseconds=int(left * 1e6),  # in Triton's queue: whoever waited longer has gone
         )
-        return InferResult(await self._call(self._infer_call()(written, timeout=left)))
+        return InferResult(await self._call(self._infer_call()(written, timeout=left, metadata=trace_metadata())))
 
     async def _call(self, call: Awaitable[Answer]) -> Answer:
         try:

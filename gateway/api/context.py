@@ -14,6 +14,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from gateway.api.correlation import new_request_id, traceparent
 from gateway.api.exchange import CLIENT_GONE, Exchange, begin
+from inference_client.trace import TRACEPARENT
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -54,7 +55,9 @@ class ContextMiddleware:
         exchange = begin(scope, correlation_id.get() or new_request_id())
         clear_contextvars()
         bind_contextvars(request_id=exchange.request_id)
-        if (trace := traceparent(scope["headers"])) is not None:
+        trace = traceparent(scope["headers"])
+        TRACEPARENT.set(trace[0] if trace else "")
+        if trace is not None:
             exchange.headers.append(("traceparent", trace[0]))
             bind_contextvars(trace_id=trace[1])
         status = CLIENT_GONE
