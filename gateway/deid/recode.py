@@ -3,9 +3,10 @@
 | came as | goes as | by |
 |---|---|---|
 | RLE Lossless | the same | pylibjpeg-rle (MIT) |
-| JPEG-LS Lossless | the same | pyjpegls (MIT) |
-| JPEG 2000 Lossless | the same | pylibjpeg-openjpeg (MIT) |
+| JPEG-LS Lossless | the same | CharLS (BSD-3-Clause), of imagecodecs (``charls.py``) |
+| JPEG 2000 Lossless | the same | pylibjpeg-openjpeg (MIT); a large frame by tiles (``jpeg2000.py``) |
 | JPEG Lossless, both | the same; first-order prediction | imagecodecs (BSD-3-Clause) |
+| JPEG Lossless, few large frames | Explicit VR Little Endian: its encoder takes twice a frame more than there is | |
 | Deflated Image Frame | the same | zlib |
 | all other compressed ones, big endian | Explicit VR Little Endian | |
 | native little endian, deflated as a whole | the same | |
@@ -23,8 +24,9 @@ import numpy as np
 from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID
 
+from gateway.deid import charls, jpeg2000
 from gateway.errors import NotSanitizable
-from gateway.ingest.codecs import PixelSource
+from gateway.ingest.codecs import LARGE, PixelSource
 from gateway.ingest.guard import fence
 from gateway.ingest.syntax import TransferSyntax, transfer_syntax
 
@@ -37,8 +39,10 @@ if TYPE_CHECKING:
 NATIVE = "1.2.840.10008.1.2.1"
 _RLE, _JPEG_LS, _JPEG_2000 = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90"
 _JPEG = frozenset({"1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"})
+_JPEG_COLOURS = frozenset({"MONOCHROME1", "MONOCHROME2", "RGB"})
 _DEFLATED = "1.2.840.10008.1.2.8.1"
-_TRIAL = 64
+_TRIAL, _PIECE = 64, 2**20
+_FEW = 3  # frames: of more, what an encoder holds of one is little beside all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class Recoder:
 
     header: PixelHeader
     syntax: TransferSyntax
-    _encode: Callable[[Recoder, Stored], bytes] = field(repr=False)
+    _encode: Callable[[Recoder, Stored], bytes | bytearray | memoryview] = field(repr=False)
 
     @classmethod
     def as_it_is(cls, source: PixelSource) -> Recoder:
@@ -87,22 +91,25 @@ class Recoder:
                 return kept
         return cls(header, transfer_syntax(NATIVE), _native)
 
-    def encode(self, stored: Stored) -> bytes:
+    def encode(self, stored: Stored) -> bytes | bytearray | memoryview:
         """One frame. Raises NotSanitizable if the encoder fails."""
         with fence("A masked frame cannot be encoded again", NotSanitizable):
             return self._encode(self, stored)
 
-    def decode(self, frame: bytes | memoryview) -> tuple[Stored, str]:
+    def decode(self, frame: bytes | bytearray | memoryview) -> tuple[Stored, str]:
         """The frame as a reader decodes it."""
         with fence("A masked frame cannot be read back", NotSanitizable):
             vr = "OB" if self.header.bits_allocated <= 8 else "OW"
-            source = PixelSource(replace(self.header, frames=1), self.syntax, frame, vr)
+            view = memoryview(frame)
+            source = PixelSource(replace(self.header, frames=1), self.syntax, view, vr)
             if self.syntax.encapsulated:
-                return source.decode_encoded(bytes(frame))
+                return source.decode_encoded(view)
             return source.decode(1)
 
 
-def _encoder(syntax: TransferSyntax, header: PixelHeader) -> Callable[[Recoder, Stored], bytes] | None:
+def _encoder(
+    syntax: TransferSyntax, header: PixelHeader
+) -> Callable[[Recoder, Stored], bytes | bytearray | memoryview] | None:
     bytes_each = header.bits_allocated in (8, 16)
     if syntax.uid == _DEFLATED:
         return _deflated
@@ -112,33 +119,43 @@ def _encoder(syntax: TransferSyntax, header: PixelHeader) -> Callable[[Recoder, 
         return _jpeg_ls
     if syntax.uid == _JPEG_2000 and header.bits_allocated >= 8:
         return _jpeg_2000
-    if syntax.uid in _JPEG and bytes_each and header.photometric in {"MONOCHROME1", "MONOCHROME2", "RGB"}:
+    few_and_large = header.frames <= _FEW and header.frame_bits >= 8 * LARGE
+    if syntax.uid in _JPEG and bytes_each and header.photometric in _JPEG_COLOURS and not few_and_large:
         return _jpeg_lossless
     return None
 
 
-def _native(recoder: Recoder, stored: Stored) -> bytes:
+def _native(recoder: Recoder, stored: Stored) -> bytes | memoryview:
     header = recoder.header
     if header.bits_allocated == 1:
         return np.packbits(stored.reshape(-1).astype(np.uint8), bitorder="little").tobytes()
     kind = stored.dtype.kind
-    return stored.astype(f"<{kind}{header.bits_allocated // 8}", copy=False).tobytes()
+    return np.ascontiguousarray(stored, f"<{kind}{header.bits_allocated // 8}").data.cast("B")
 
 
-def _deflated(recoder: Recoder, stored: Stored) -> bytes:
+def _deflated(recoder: Recoder, stored: Stored) -> bytearray:
     stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    return bytes(stream.compress(_native(recoder, stored)) + stream.flush())
+    view = memoryview(_native(recoder, stored))
+    out = bytearray()
+    for at in range(0, len(view), _PIECE):
+        out += stream.compress(view[at : at + _PIECE])
+    return out + stream.flush()
 
 
 def _rle(recoder: Recoder, stored: Stored) -> bytes:
     return _by_pydicom(recoder, stored, "pylibjpeg")
 
 
-def _jpeg_ls(recoder: Recoder, stored: Stored) -> bytes:
-    return _by_pydicom(recoder, stored, "pyjpegls")
+def _jpeg_ls(recoder: Recoder, stored: Stored) -> memoryview:
+    header = recoder.header
+    kind = np.dtype("u1" if header.bits_stored <= 8 else "u2")
+    return charls.encode(_without_sign(stored, header).astype(kind, copy=False), header.bits_stored)
 
 
-def _jpeg_2000(recoder: Recoder, stored: Stored) -> bytes:
+def _jpeg_2000(recoder: Recoder, stored: Stored) -> bytes | bytearray:
+    header = recoder.header
+    if header.frame_bits >= 8 * LARGE and header.bits_allocated in (8, 16):
+        return jpeg2000.encode(stored, header.bits_stored)
     return _by_pydicom(recoder, stored, "pylibjpeg")
 
 
@@ -166,12 +183,9 @@ def _jpeg_lossless(recoder: Recoder, stored: Stored) -> bytes:
     from imagecodecs import jpeg8_encode  # noqa: PLC0415 - 0.3 s to import, and seldom needed
 
     header = recoder.header
-    unsigned = stored.view(f"u{stored.dtype.itemsize}")
-    if header.signed:
-        unsigned = unsigned & ((1 << header.bits_stored) - 1)
     raw = "rgb" if header.samples == 3 else None  # from and to the same: the components as they are
     encoded = jpeg8_encode(
-        np.ascontiguousarray(unsigned),
+        np.ascontiguousarray(_without_sign(stored, header)),
         lossless=True,
         predictor=1,
         bitspersample=header.bits_stored,
@@ -179,3 +193,9 @@ def _jpeg_lossless(recoder: Recoder, stored: Stored) -> bytes:
         outcolorspace=raw,
     )
     return bytes(encoded)
+
+
+def _without_sign(stored: Stored, header: PixelHeader) -> Stored:
+    """The values' own bits, read as if they had no sign."""
+    unsigned = stored.view(f"u{stored.dtype.itemsize}")
+    return unsigned & ((1 << header.bits_stored) - 1) if header.signed else unsigned

@@ -151,7 +151,7 @@ def _as_they_are(pixels: StoredPixels) -> PixelValue:
 
 def _stripped(pixels: StoredPixels) -> Iterator[bytes]:
     codec = pixels.source.syntax.codec
-    for frame in pixels.encoded():
+    for frame in map(bytes, pixels.encoded()):
         if codec == "jpeg":
             yield strip_jpeg(frame)
         elif codec == "jpeg-ls":

@@ -6,8 +6,10 @@
 | RLE | pylibjpeg-rle | MIT |
 | JPEG, 8 bits lossy | Pillow (libjpeg-turbo) | MIT-CMU |
 | JPEG, 12 bits lossy and lossless | imagecodecs (libjpeg-turbo); it has no pydicom plugin | BSD-3-Clause |
-| JPEG-LS | pyjpegls (CharLS) | MIT |
+| JPEG-LS | imagecodecs (CharLS) | BSD-3-Clause |
 | JPEG 2000, HTJ2K | pylibjpeg-openjpeg | MIT |
+| large frames: JPEG 2000 | OpenJPEG, some rows at a time (``openjpeg.py``) | BSD-2-Clause |
+| large frames: HTJ2K, reversible | imagecodecs (OpenJPH) | BSD-3-Clause |
 | deflated frame | zlib, then as native | |
 """
 
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydicom.encaps import generate_frames, get_frame
+from pydicom.encaps import generate_frames, get_frame, parse_basic_offsets, parse_fragments
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
@@ -30,7 +32,10 @@ from gateway.errors import Unreadable, UnsafeFile
 from gateway.ingest.byte_view import ByteView
 from gateway.ingest.codestream import FrameSize, check_size, jpeg2000_size, jpeg_size
 from gateway.ingest.header import HALF_CHROMA, PixelHeader
+from gateway.ingest.htj2k import decode as decode_high_throughput
 from gateway.ingest.inflate import inflate
+from gateway.ingest.openjpeg import decode as decode_in_parts
+from gateway.ingest.tiles import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,8 +46,12 @@ if TYPE_CHECKING:
 Stored = npt.NDArray[Any]
 """Stored values, [rows, columns] or [rows, columns, 3]; an integer or float type."""
 
+LARGE = 2**22
+"""Bytes of a decoded frame from which what its codec takes beside it counts."""
+
 _EIGHT_BIT_LOSSY = frozenset({0xC0, 0xC1})  # baseline, extended sequential
 _DEFLATE_RATIO = 1032  # the greatest that deflate can reach, so the length is the only bound
+_ROWS = 256
 _IMAGECODECS = frozenset({0xC1, 0xC3})  # extended sequential with 12 bits, lossless
 
 
@@ -94,6 +103,8 @@ class PixelSource:
             if (plain := self._as_it_stands(number)) is not None:
                 return plain, self.header.photometric
             return self._pydicom(self.syntax.uid, self.value, number - 1, self.header.frames)
+        if (only := self._only_fragment()) is not None:
+            return self.decode_encoded(only)
         return self.decode_encoded(
             get_frame(
                 ByteView(self.value),
@@ -103,13 +114,25 @@ class PixelSource:
             )
         )
 
-    def encoded(self) -> Iterator[bytes]:
-        """The compressed frames in order, each in one piece. Call it inside ``fence``.
+    def _only_fragment(self) -> memoryview | None:
+        """The one fragment of the one frame, where it stands; None if there are more."""
+        buffer = ByteView(self.value)
+        if self.header.frames > 1 or self.offsets is not None or parse_basic_offsets(buffer) not in ([], [0]):
+            return None
+        count, (start, *_) = parse_fragments(buffer)
+        length = int.from_bytes(self.value[start + 4 : start + 8], "little")
+        return memoryview(self.value)[start + 8 : start + 8 + length] if count == 1 else None
+
+    def encoded(self) -> Iterator[bytes | memoryview]:
+        """The compressed frames in order, each in one piece, where it stands if it can be. Call it inside ``fence``.
 
         Raises:
             Unreadable: There are fewer than Number of Frames. What is beyond that number is left out.
         """
         count = self.header.frames
+        if (only := self._only_fragment()) is not None:
+            yield only
+            return
         frames = generate_frames(
             ByteView(self.value),
             number_of_frames=count,
@@ -121,7 +144,7 @@ class PixelSource:
         if number < count:
             raise Unreadable("Pixel Data (7FE0,0010) holds fewer frames than Number of Frames (0028,0008) says")
 
-    def decode_encoded(self, frame: bytes) -> tuple[Stored, str]:
+    def decode_encoded(self, frame: bytes | memoryview) -> tuple[Stored, str]:
         """Like ``decode``, of one compressed frame."""
         return _DECODERS[self.syntax.codec](self, frame)
 
@@ -139,26 +162,54 @@ class PixelSource:
         return np.frombuffer(self.value, kind, size, (number - 1) * size * kind.itemsize)
 
     def _as_it_stands(self, number: int) -> Stored | None:
-        """A native grey frame without a copy; None where its samples do not stand so in the file."""
+        """A native frame without a copy; None where its samples do not stand so in the file."""
         header = self.header
-        samples = self.samples(number) if header.samples == 1 and self.syntax.little_endian else None
+        swapped = not self.syntax.little_endian and header.bits_allocated == 8  # in words, where the VR says so
+        samples = None if swapped or header.photometric in HALF_CHROMA else self.samples(number)
         if samples is None or not header.is_within(samples):
             return None
-        return samples.reshape(header.rows, header.columns)
+        if header.samples == 1:
+            return samples.reshape(header.rows, header.columns)
+        if header.planar:
+            return samples.reshape(header.samples, header.rows, header.columns).transpose(1, 2, 0)
+        return samples.reshape(header.rows, header.columns, header.samples)
 
-    def _rle(self, frame: bytes) -> tuple[Stored, str]:
+    def _rle(self, frame: bytes | memoryview) -> tuple[Stored, str]:
         # The decoder stops at Rows x Columns, whatever the segments hold.
         return self._encapsulated(frame, "pylibjpeg")
 
-    def _jpeg_ls(self, frame: bytes) -> tuple[Stored, str]:
-        self._check(jpeg_size(frame))
-        return self._encapsulated(frame, "pyjpegls")
+    def _jpeg_ls(self, frame: bytes | memoryview) -> tuple[Stored, str]:
+        from imagecodecs import jpegls_decode  # noqa: PLC0415 - 0.3 s to import, and seldom needed
 
-    def _jpeg_2000(self, frame: bytes) -> tuple[Stored, str]:
+        size, header = jpeg_size(frame), self.header
+        self._check(size)
+        stored: Stored = jpegls_decode(_buffer(frame))
+        stored = stored.astype(f"u{header.bits_allocated // 8}", copy=False)
+        photometric = header.photometric
+        if header.samples == 3 and size.component_ids in (b"RGB", b"rgb"):
+            photometric = "RGB"
+        elif header.samples == 3 and size.jfif and "YBR" not in photometric:
+            photometric = "YBR_FULL"
+        return self._sign(stored, size.precision), photometric
+
+    def _jpeg_2000(self, frame: bytes | memoryview) -> tuple[Stored, str]:
         self._check(jpeg2000_size(frame))
-        return self._encapsulated(frame, "pylibjpeg")
+        stored = self._large_jpeg_2000(frame) if self.header.frame_bits >= 8 * LARGE else None
+        if stored is None:
+            return self._encapsulated(frame, "pylibjpeg")
+        return stored, {"YBR_RCT": "RGB", "YBR_ICT": "RGB"}.get(self.header.photometric, self.header.photometric)
 
-    def _jpeg(self, frame: bytes) -> tuple[Stored, str]:
+    def _large_jpeg_2000(self, frame: bytes | memoryview) -> Stored | None:
+        """By a decoder that needs little more than the result; None for a codestream that none of them is for."""
+        header, found = self.header, layout(frame)
+        if found is None or found.signed != header.signed or found.precision > header.bits_allocated:
+            return None
+        kind = np.dtype(f"{'i' if header.signed else 'u'}{header.bits_allocated // 8}")
+        if not found.high_throughput:
+            return decode_in_parts(frame, found, kind)
+        return decode_high_throughput(frame).astype(kind, copy=False) if found.reversible else None
+
+    def _jpeg(self, frame: bytes | memoryview) -> tuple[Stored, str]:
         size = jpeg_size(frame)
         self._check(size)
         if size.process in _EIGHT_BIT_LOSSY and size.precision == 8:
@@ -167,36 +218,40 @@ class PixelSource:
             from imagecodecs import jpeg8_decode  # noqa: PLC0415 - 0.3 s to import, and seldom needed
 
             raw = "YCBCR" if self.header.samples == 3 else None  # from and to the same: the components as they are
-            stored, photometric = jpeg8_decode(frame, colorspace=raw, outcolorspace=raw), self.header.photometric
+            stored, photometric = (
+                jpeg8_decode(_buffer(frame), colorspace=raw, outcolorspace=raw),
+                self.header.photometric,
+            )
         else:
             raise Unreadable("A frame is compressed by a JPEG process that its transfer syntax does not allow")
-        return self._sign(stored), photometric
+        return self._sign(stored, self.header.bits_stored), photometric
 
-    def _pillow(self, frame: bytes, size: FrameSize) -> tuple[Stored, str]:
+    def _pillow(self, frame: bytes | memoryview, size: FrameSize) -> tuple[Stored, str]:
         """Three components come out as RGB if the codestream itself says what they are, else as they are stored.
 
         The codestream is believed before Photometric Interpretation: it describes what the encoder did.
         """
         image = Image.open(BytesIO(frame), formats=("JPEG",))
         if self.header.samples == 1:
-            return np.asarray(image), self.header.photometric
+            return _samples(image), self.header.photometric
         if size.jfif or size.adobe is not None or size.component_ids in (b"RGB", b"rgb"):
-            return np.asarray(image.convert("RGB")), "RGB"
+            return _samples(image if image.mode == "RGB" else image.convert("RGB")), "RGB"
         image.draft("YCbCr", image.size)  # no transform: the components as they are
-        return np.asarray(image), self.header.photometric
+        return _samples(image), self.header.photometric
 
-    def _deflated(self, frame: bytes) -> tuple[Stored, str]:
+    def _deflated(self, frame: bytes | memoryview) -> tuple[Stored, str]:
         length = (self.header.frame_bits + 7) // 8
         out = inflate(frame, limit=length + 1, ratio=_DEFLATE_RATIO)
         if len(out) - length not in (0, 1):
             raise UnsafeFile("A deflated frame has not the length that the pixel attributes give")
         return self._pydicom(ExplicitVRLittleEndian, out, 0, 1)
 
-    def _encapsulated(self, frame: bytes, plugin: str) -> tuple[Stored, str]:
+    def _encapsulated(self, frame: bytes | memoryview, plugin: str) -> tuple[Stored, str]:
         """Decode one frame by a named pydicom plugin, wrapped as the only frame there is."""
-        padded = frame + b"\0" * (len(frame) % 2)
-        wrapped = b"\xfe\xff\x00\xe0\0\0\0\0\xfe\xff\x00\xe0" + pack("<L", len(padded)) + padded
-        return self._pydicom(self.syntax.uid, wrapped + b"\xfe\xff\xdd\xe0\0\0\0\0", 0, 1, plugin)
+        padding = len(frame) % 2
+        head = b"\xfe\xff\x00\xe0\0\0\0\0\xfe\xff\x00\xe0" + pack("<L", len(frame) + padding)
+        wrapped = b"".join((head, frame, b"\0" * padding, b"\xfe\xff\xdd\xe0\0\0\0\0"))
+        return self._pydicom(self.syntax.uid, wrapped, 0, 1, plugin)
 
     def _pydicom(
         self, uid: str, value: bytes | memoryview, index: int, frames: int, plugin: str = ""
@@ -232,17 +287,32 @@ class PixelSource:
         header = self.header
         check_size(found, header.rows, header.columns, header.samples, header.bits_allocated)
 
-    def _sign(self, stored: Stored) -> Stored:
-        """JPEG knows unsigned samples only: read them as two's complement of Bits Stored where the header says so."""
+    def _sign(self, stored: Stored, bits: int) -> Stored:
+        """JPEG knows unsigned samples only: read them as two's complement of so many bits where the header says so."""
         if not self.header.signed or stored.dtype.kind != "u":
             return stored
-        shift = max(8 * stored.dtype.itemsize - self.header.bits_stored, 0)
+        shift = max(8 * stored.dtype.itemsize - bits, 0)
         signed = stored.view(stored.dtype.str.replace("u", "i"))
         extended: Stored = np.right_shift(np.left_shift(signed, shift), shift)
         return extended
 
 
-_DECODERS: dict[str, Callable[[PixelSource, bytes], tuple[Stored, str]]] = {
+def _buffer(frame: bytes | memoryview) -> Any:
+    """For imagecodecs, which takes any buffer, and whose annotations do not say so."""
+    return frame
+
+
+def _samples(image: Image.Image) -> Stored:
+    """A picture of Pillow's as an array, some rows at a time: Pillow makes two copies of what it hands out."""
+    image.load()
+    out = np.empty((image.height, image.width, len(image.getbands())), np.uint8)
+    for top in range(0, image.height, _ROWS):
+        box = (0, top, image.width, min(top + _ROWS, image.height))
+        out[top : top + _ROWS] = np.asarray(image.crop(box)).reshape(-1, *out.shape[1:])
+    return out[:, :, 0] if out.shape[2] == 1 else out
+
+
+_DECODERS: dict[str, Callable[[PixelSource, bytes | memoryview], tuple[Stored, str]]] = {
     "rle": PixelSource._rle,  # noqa: SLF001 - its own module's
     "jpeg": PixelSource._jpeg,  # noqa: SLF001
     "jpeg-ls": PixelSource._jpeg_ls,  # noqa: SLF001

@@ -42,7 +42,7 @@ class FrameSize:
     component_ids: bytes = b""
 
 
-def jpeg_size(frame: bytes) -> FrameSize:
+def jpeg_size(frame: bytes | memoryview) -> FrameSize:
     """Of a JPEG or JPEG-LS codestream. Raises Unreadable if it has no frame header."""
     if frame[:2] != b"\xff\xd8":
         raise Unreadable("A frame does not begin as its transfer syntax requires")
@@ -53,7 +53,7 @@ def jpeg_size(frame: bytes) -> FrameSize:
         if len(frame) < position + 4 or frame[position] != 0xFF:
             break
         marker, length = frame[position + 1], int.from_bytes(frame[position + 2 : position + 4], "big")
-        body = frame[position + 4 : position + 2 + length]
+        body = bytes(frame[position + 4 : position + 2 + length])
         is_sof = 0xC0 <= marker <= 0xCF and marker not in _NO_SOF
         if is_sof or marker == 0xF7:
             if len(body) < _SOF.size:
@@ -70,9 +70,9 @@ def jpeg_size(frame: bytes) -> FrameSize:
     raise Unreadable("A compressed frame has no frame header")
 
 
-def jpeg2000_size(frame: bytes) -> FrameSize:
+def jpeg2000_size(frame: bytes | memoryview) -> FrameSize:
     """Of a JPEG 2000 codestream, bare (as PS3.5 A.4.4 requires) or in a JP2 file. Raises Unreadable without a SIZ."""
-    start = _jp2_codestream(frame) if frame.startswith(_JP2) else 0
+    start = _jp2_codestream(frame) if frame[: len(_JP2)] == _JP2 else 0
     if frame[start : start + 4] != _SOC_SIZ or len(frame) < start + 4 + _SIZ.size + 3:
         raise Unreadable("A frame does not begin as its transfer syntax requires")
     _, _, width, height, x, y, tile_width, tile_height, _, _, components = _SIZ.unpack_from(frame, start + 2)
@@ -82,7 +82,7 @@ def jpeg2000_size(frame: bytes) -> FrameSize:
     return FrameSize(max(height - y, 0), max(width - x, 0), components, precision)
 
 
-def _jp2_codestream(frame: bytes) -> int:
+def _jp2_codestream(frame: bytes | memoryview) -> int:
     """Where the ``jp2c`` box's contents begin (ITU-T T.800 Annex I)."""
     position = 0
     for _ in range(_MAX_MARKERS):

@@ -45,11 +45,11 @@ class StoredPixels:
         for number, frame in enumerate(self.encoded(), start=1):
             yield number, *self._decoded(frame)  # and no longer held here
 
-    def _decoded(self, frame: bytes) -> tuple[Stored, str]:
+    def _decoded(self, frame: bytes | memoryview) -> tuple[Stored, str]:
         with fence("A frame cannot be decoded"):
             return self.source.decode_encoded(frame)
 
-    def encoded(self) -> Iterator[bytes]:
+    def encoded(self) -> Iterator[bytes | memoryview]:
         """The compressed frames in order. Raises Unreadable."""
         frames = self.source.encoded()
         while True:
