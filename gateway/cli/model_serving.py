@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from gateway.admission.administrator import Administrator
@@ -127,6 +128,7 @@ def warm(
         ratio = warmth.first / warmth.warm if warmth.warm else 0.0
         first, warm_ms = f"{warmth.first * 1000:.1f} ms", f"{warmth.warm * 1000:.1f} ms"
         table.add_row(str(warmth.images), first, warm_ms, f"{ratio:.2f}", str(warmth.rounds))
+        live.refresh()
 
     async def work() -> None:
         from gateway.models.administration import ModelAdministration  # noqa: PLC0415 - see database.py
@@ -136,8 +138,8 @@ def warm(
             models = ModelAdministration(_catalog(), Routes(engine, cache_seconds=0), _NoRecord(), _triton())
             await models.warm(name, version, told)
 
-    run(work())
-    Console(soft_wrap=False, markup=False, highlight=False).print(table)
+    with Live(table, console=Console(soft_wrap=False, markup=False, highlight=False), auto_refresh=False) as live:
+        run(work())
 
 
 class _NoRecord:

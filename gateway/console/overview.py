@@ -28,5 +28,5 @@ async def overview(request: Request, joined: Joined, admission: Admitted) -> Res
     used = await traffic(joined.usage, admission.principal.tenant) if "usage:read" in rights else None
     reach = await joined.audit.reach() if "audit:read" in rights else None
     template = "_overview.html" if from_script(request.scope) else "overview.html"
-    models = [(joined.catalog.resolve(name), state) for name, state in ready.models.items()]
+    models = [(await joined.models.serving.expected(name), state) for name, state in ready.models.items()]
     return page(request, template, ready=ready, words=WORDS, models=models, off=off, traffic=used, reach=reach)
