@@ -25,6 +25,7 @@ class Call:
     request: Any
     images: np.ndarray
     time_remaining: float
+    metadata: dict[str, str | bytes]
 
 
 @dataclass
@@ -78,7 +79,7 @@ class KServeServer(service_pb2_grpc.GRPCInferenceServiceServicer):
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         tensor = request.inputs[0]
         images = np.frombuffer(request.raw_input_contents[0], DTYPES[tensor.datatype]).reshape(tensor.shape)
-        call = Call(request, images, context.time_remaining())
+        call = Call(request, images, context.time_remaining(), dict(context.invocation_metadata()))
         self.calls.append(call)
         await self._notify()
         try:
