@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 VERSION = "1"
 _TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
-TEMPLATES = ("config.pbtxt", "configs/openvino.pbtxt", "configs/onnxruntime-cuda.pbtxt", f"{VERSION}/model.py")
+CONFIGURATIONS = ("onnxruntime-cuda", "onnxruntime-cpu", "onnxruntime-openvino", "openvino")
+TEMPLATES = ("config.pbtxt", *(f"configs/{name}.pbtxt" for name in CONFIGURATIONS), f"{VERSION}/model.py")
 
 
 def export(weights: Path, labels: tuple[str, ...], repository: Path, name: str, *, normalize: str = "none") -> Path:

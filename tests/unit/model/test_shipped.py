@@ -22,6 +22,8 @@ SHARED = ROOT.parent / "shared"
 CONFIGS = {
     "config.pbtxt": [1],
     "configs/onnxruntime-cuda.pbtxt": [1],
+    "configs/onnxruntime-cpu.pbtxt": [1],
+    "configs/onnxruntime-openvino.pbtxt": [1],
     "configs/openvino.pbtxt": [1],
     "configs/openvino-int8.pbtxt": [2],
     "configs/openvino-both.pbtxt": [1, 2],
