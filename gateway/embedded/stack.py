@@ -102,8 +102,8 @@ class Stack:
         """Check the models' weights, then wait until both answer and every model is loaded and warm.
 
         Raises:
-            StackError: A file of a model is not the one that its manifest lists, or a version that is on offer is not
-                loaded.
+            StackError: A file of a model is not the one that its manifest lists, or a version that answers by the policy
+                is not loaded.
             StartFailed: One ended or took too long.
         """
         valkey, triton = self._started()
@@ -115,10 +115,10 @@ class Stack:
         valkey.wait_ready()
         triton.wait_ready()
         for offer in catalog.offers.values():
-            for version in offer.versions:
+            for version in offer.route.serving:  # one without a share may be loaded later: cordon model load
                 if not triton.has_loaded(offer.name, version):
                     raise StackError(
-                        f"{self._models_policy} offers version {version} of {offer.name}, which is not loaded: the "
+                        f"{self._models_policy} has version {version} of {offer.name} answer, which is not loaded: the "
                         f"configuration {self._configuration} does not name it in its version_policy."
                     )
 
