@@ -119,6 +119,7 @@ class Load:
         now: Callable[[], float] = monotonic,
     ) -> None:
         self.turned_away = 0
+        self._now = now
         self._turns = turns
         self._multiple = multiple
         self._longest = longest
@@ -184,13 +185,13 @@ class Load:
     def asking(self, model: str, images: int) -> Iterator[None]:
         """A request at a model. A success tells how fast it is; a failure is the circuit breaker's matter."""
         queue = self._models.setdefault(model, ModelLoad())
-        found, began = queue.images, monotonic()
+        found, began = queue.images, self._now()
         if not found:
             queue.since = began
         queue.images += images
         try:
             yield
-            ended = monotonic()
+            ended = self._now()
             queue.each.add((ended - queue.since) / images, images)
             queue.since = ended
             if not found and images == 1:

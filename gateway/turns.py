@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 WEIGHT = 1 / 16
 """Of a new value in a mean: what came sixteen requests ago counts a third."""
@@ -59,10 +59,12 @@ class Turns:
 
     Args:
         size: How many; 1 or more.
+        now: A monotonic clock, seconds.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, now: Callable[[], float] = monotonic) -> None:
         self.size = size
+        self._now = now
         self.short, self.long = Kind(), Kind()
         self._places = asyncio.Semaphore(size)
         self._long_places = asyncio.Semaphore(max(1, size - 1))
@@ -93,10 +95,10 @@ class Turns:
         finally:
             kind.waiting -= 1
         kind.running += 1
-        began = monotonic()
+        began = self._now()
         try:
             yield
-            kind.seconds.add(monotonic() - began)
+            kind.seconds.add(self._now() - began)
         finally:
             kind.running -= 1
             self._places.release()
