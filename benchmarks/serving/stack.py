@@ -12,7 +12,7 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 import yaml
@@ -24,9 +24,10 @@ from benchmarks.serving.pictures import pictures
 from gateway.embedded.child import Child
 from gateway.embedded.stack import Stack
 from gateway.embedded.state import StateFolder
+from gateway.embedded.triton import DEFAULT_CONFIGURATION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from benchmarks.serving.rig import Party
 
@@ -52,20 +53,34 @@ class Serving:
         folder: For everything that is written.
         triton_cores: The cores that Triton may use; None: all.
         gateway_cores: The cores of gateways; None: all.
+        triton_environment: The virtual environment that holds Triton.
+        configuration: Which ``configs/<name>.pbtxt`` of each model Triton uses.
+        repository: Makes another model repository than the one described above, in the folder that it is given.
     """
 
     def __init__(
-        self, folder: Path, *, triton_cores: list[int] | None = None, gateway_cores: list[int] | None = None
+        self,
+        folder: Path,
+        *,
+        triton_cores: list[int] | None = None,
+        gateway_cores: list[int] | None = None,
+        triton_environment: Path = ROOT / ".triton",
+        configuration: str = DEFAULT_CONFIGURATION,
+        repository: Callable[[Path, str], None] | None = None,
     ) -> None:
         self.folder = folder
         self.model = _default_model()
+        self._triton = triton_environment, configuration
+        self._make_repository = repository or _with_null_and_unbatched
         self._cores = triton_cores, gateway_cores
         self._exits = contextlib.ExitStack()
         self._count = 0
 
     def __enter__(self) -> Self:
-        repository, policy = _repository(self.folder / "models", self.model)
-        self._models_policy = policy
+        repository, policy = self.folder / "models", self.folder / "models.yaml"
+        repository.mkdir()
+        self._make_repository(repository, self.model)
+        policy.write_text(yaml.safe_dump(_policy(repository, self.model)), encoding="utf-8")
         plans = yaml.safe_load((ROOT / "policies" / "plans.yaml").read_text(encoding="utf-8"))
         plans["plans"]["partner"]["concurrency"] = CONCURRENCY
         (self.folder / "plans.yaml").write_text(yaml.safe_dump(plans), encoding="utf-8")
@@ -73,7 +88,13 @@ class Serving:
         try:
             state = self._exits.enter_context(StateFolder(self.folder / "state", cache=ROOT / ".cordon" / "cache"))
             self.stack = self._exits.enter_context(
-                Stack(state, triton_environment=ROOT / ".triton", repository=repository, models_policy=policy)
+                Stack(
+                    state,
+                    triton_environment=self._triton[0],
+                    configuration=self._triton[1],
+                    repository=repository,
+                    models_policy=policy,
+                )
             )
             with self._on(self._cores[0]):  # inherited; OpenVINO makes a thread a core that it has
                 self.stack.start()
@@ -176,25 +197,26 @@ def _default_model() -> str:
     return name
 
 
-def _repository(folder: Path, model: str) -> tuple[Path, Path]:
-    """The repository, and the policy of the models in it that a gateway offers."""
-    folder.mkdir()
+def _with_null_and_unbatched(folder: Path, model: str) -> None:
     (folder / model).symlink_to(SHIPPED / model)
-    null = Path(__file__).parent / "null_model" / NULL
-    (folder / NULL).symlink_to(null)
+    (folder / NULL).symlink_to(rig.HERE / "null_model" / NULL)
     unbatched = folder / f"{model}_unbatched"
     (unbatched / "configs").mkdir(parents=True)
     for each in ("manifest.json", "labels.txt", "1"):
         (unbatched / each).symlink_to(SHIPPED / model / each)
-    for name in ("config.pbtxt", "configs/openvino.pbtxt"):
+    for name in ("config.pbtxt", f"configs/{DEFAULT_CONFIGURATION}.pbtxt"):
         text = (SHIPPED / model / name).read_text(encoding="utf-8")
         (unbatched / name).write_text(_without_batcher(text, model), encoding="utf-8")
-    policy = yaml.safe_load((ROOT / "policies" / "models.yaml").read_text(encoding="utf-8"))
-    offered = yaml.safe_load((null.parents[1] / "null-models.yaml").read_text(encoding="utf-8"))
-    policy = {"default": model, "models": {model: policy["models"][model]} | offered["models"]}
-    path = folder.parent / "models.yaml"
-    path.write_text(yaml.safe_dump(policy), encoding="utf-8")
-    return folder, path
+
+
+def _policy(repository: Path, model: str) -> dict[str, Any]:
+    """What the gateways offer: the first version of the shipped model, and the null model where it is there."""
+    shipped = yaml.safe_load((ROOT / "policies" / "models.yaml").read_text(encoding="utf-8"))
+    offered = yaml.safe_load((rig.HERE / "null-models.yaml").read_text(encoding="utf-8"))
+    rules = shipped["models"][model] | {"versions": {"1": {"weight": 100}}}
+    rules.pop("shadow", None)
+    models = {model: rules} | offered["models"]
+    return {"default": model, "models": {name: each for name, each in models.items() if (repository / name).exists()}}
 
 
 def _without_batcher(text: str, model: str) -> str:
