@@ -102,7 +102,7 @@ class Stack:
         """Check the models' weights, then wait until both answer and every model is loaded and warm.
 
         Raises:
-            StackError: A file of a model is not the one that its manifest lists, or a version that answers by the policy
+            StackError: A file of a model is not the one that its manifest lists, or a version that has a share
                 is not loaded.
             StartFailed: One ended or took too long.
         """
