@@ -44,7 +44,9 @@ class Connections:
         """
         connection = await self._take()
         try:
-            answer = await self._ask(connection, command)
+            packed = pack_command(command)  # type: ignore[arg-type] # its stub names a tuple of one
+            await connection.send_packed_command(packed, check_health=False)
+            answer = await connection.read_response(disable_decoding=True)
         except ResponseError:
             self._idle.append(connection)
             raise
@@ -68,7 +70,8 @@ class Connections:
         if self._connected is None:
             return taken
         try:
-            told = await self._ask(taken, ("INFO", "server"))
+            await taken.send_command("INFO", "server")
+            told = await taken.read_response(disable_decoding=True)
         except BaseException:
             await self._give_back(taken)
             raise
@@ -78,12 +81,6 @@ class Connections:
             self._idle.append(taken)
             raise
         return taken
-
-    @staticmethod
-    async def _ask(connection: AbstractConnection, command: tuple[str | bytes | float, ...]) -> Any:
-        packed = pack_command(command)  # type: ignore[arg-type] # its stub names a tuple of one
-        await connection.send_packed_command(packed, check_health=False)
-        return await connection.read_response(disable_decoding=True)
 
     async def _give_back(self, *connections: AbstractConnection) -> None:
         self._idle = [each for each in self._idle if each not in connections]

@@ -14,6 +14,7 @@
 local pack, unpack = struct.pack, struct.unpack
 local HEAD, HEAD_BYTES, SUM, SUM_BYTES = '>I1I1I8', 10, '>I8', 8
 local CELL = { '>I1', '>I2', '>I3', '>I4', '>I5' } -- by its bytes
+local SUM_MS = 60000 -- longest that one process may take
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -44,7 +45,7 @@ local function read(name, size, n, present)
   return cells
 end
 
-local function write(name, cells, size, present)
+local function write(name, cells, present, life)
   local sum, oldest, width, parts = 0, nil, 1, {}
   for i = 1, #cells do
     sum = sum + cells[i]
@@ -54,7 +55,7 @@ local function write(name, cells, size, present)
   while sum >= 256 ^ width do width = width + 1 end
   for i = 1, #cells do parts[i] = pack(CELL[width], cells[i]) end
   local stored = pack(HEAD, width, oldest, present) .. table.concat(parts) .. pack(SUM, sum)
-  redis.call('SET', name, stored, 'PX', math.ceil(#cells * size / 1000))
+  redis.call('SET', name, stored, 'PX', life)
 end
 
 -- For each moment the larger of the two sums of all since then.
@@ -83,10 +84,10 @@ for w = 1, windows do
     if cell >= 1 then told[cell] = told[cell] + cost end
   end
   if late == 0 then
-    write(KEYS[windows + w], told, size, present)
+    write(KEYS[windows + w], told, present, SUM_MS)
     told = larger(held, told)
   end
-  write(KEYS[w], told, size, present)
+  write(KEYS[w], told, present, math.ceil((n + 1) * size / 1000))
 end
 
 local count, life

@@ -44,7 +44,9 @@ class ServerClock:
         """For a call that is sent now. Anything, if nothing is known."""
         if self._low is None or self._high is None:
             return Span(0, _NEVER)
-        return Span(int(begin + self._least(begin)), int(begin + self._most(begin)) + LATE_US)
+        (low, low_at), (high, high_at) = self._low, self._high
+        drift = SLEW * (begin - min(low_at, high_at))
+        return Span(int(begin + low - drift) - 1, int(begin + high + drift) + LATE_US)
 
     def jumped(self, at: int, begin: int, end: int) -> bool:
         """Whether the server's clock cannot have come to ``at`` between our ``begin`` and ``end`` by running alone."""

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 from gateway.admission.decision import Decision, WindowState
 from gateway.admission.plans import INFLIGHT
-from gateway.admission.window_server import DECIDE, OTHER_GENERATION, WindowsInDoubtError, WindowsUnsettledError
+from gateway.admission.window_server import OTHER_GENERATION, WindowsInDoubtError, WindowsUnsettledError
 from gateway.admission.window_servers import WindowServers
 
 if TYPE_CHECKING:
     from gateway.admission.decision import Claim
     from gateway.admission.plans import Plan
-    from gateway.admission.server_clock import Span
     from gateway.admission.window_servers import Memory
     from gateway.settings import RedisSettings
 
@@ -36,15 +35,15 @@ class _Form:
         self.limits = [(window.limit, window.bucket_us, window.buckets) for window in plan.windows]
         self.packed = b"".join(_WINDOW.pack(*limit, 0) for limit in self.limits)
 
-    def argument(self, generation: bytes, span: Span, claim: Claim, debt: tuple[int, ...]) -> bytes:
+    def argument(self, claim: Claim, debt: tuple[int, ...]) -> bytes:
         lease_us = int(claim.lease_seconds * 1_000_000)
-        head = _REQUEST.pack(generation, *span, claim.cost, lease_us, self.concurrency, claim.lease.encode())
+        head = _REQUEST.pack(claim.cost, lease_us, self.concurrency, claim.lease.encode())
         if not debt:
             return head + self.packed
         return head + b"".join(_WINDOW.pack(*limit, owed) for limit, owed in zip(self.limits, debt, strict=True))
 
 
-_REQUEST = struct.Struct(">8sQQIQI16s")  # generation, span, cost, length of the lease in us, concurrency, lease's name
+_REQUEST = struct.Struct(">IQI16s")  # cost, length of the lease in us, concurrency, the lease's name
 _WINDOW = struct.Struct(">IQBQ")  # limit, length of a sub-bucket in us, how many of them, debt
 
 
@@ -93,7 +92,7 @@ class SharedWindows:
             WindowsUnsettledError: No verdict and no charge, until ``settled``.
         """
         held = self._servers.one or await self._servers.of(claim.key_id)
-        server, generation = held.server, held.recovery.generation
+        generation = held.recovery.generation
         if generation is None:
             raise WindowsUnsettledError
         plan, cost = claim.plan, claim.cost
@@ -101,12 +100,7 @@ class SharedWindows:
         tag = f"rl:{{{claim.key_id}}}:"
         keys = [tag + name for name in form.names]
         try:
-            with server.deciding():
-                admitted, now, *rest = await server.call(
-                    DECIDE,
-                    keys,
-                    lambda span: (form.argument(generation, span, claim, debt), server.names.generation),
-                )
+            admitted, now, *rest = await held.server.decide(keys, generation, form.argument(claim, debt))
         except WindowsInDoubtError:
             held.recovery.lost(generation, doubt=True)
             raise
@@ -122,7 +116,7 @@ class SharedWindows:
 
     async def release(self, key_id: str, lease: str) -> None:
         """End a lease. Raises RedisAwayError; the lease then ends by itself."""
-        held = await self._servers.of(key_id)
+        held = self._servers.one or await self._servers.of(key_id)
         await held.command("ZREM", f"rl:{{{key_id}}}:{INFLIGHT}", lease)
 
     async def ping(self) -> None:

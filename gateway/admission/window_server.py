@@ -7,8 +7,8 @@ says so when a connection is made), or its clock was set, what it holds is in do
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
-from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,15 +18,15 @@ from gateway.admission.redis_connections import Connections
 from gateway.admission.server_clock import ServerClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.admission.server_clock import Span
 
 OTHER_GENERATION, OTHER_TIME = -1, -2
 """What a script answers in place of a verdict."""
 
-DECIDE = "window.lua"
-"""The script of every request."""
+_DECIDE = "window.lua"
+_HEAD = struct.Struct(">8sQQ")  # generation, earliest and latest time
 
 
 class RedisAwayError(Exception):
@@ -70,16 +70,51 @@ class WindowServer:
         self.names = names
         self.clock = ServerClock()
         self._deciding = 0
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        self._quiet: asyncio.Event | None = None
         self._connections = Connections(client, self._connected)
         self._timeout = timeout
         self._turns = asyncio.Semaphore(pool_size)
         self._loaded: dict[str, str] = {}
         self._run_id = b""
 
+    async def decide(self, keys: Sequence[str], generation: bytes, argument: bytes) -> list[Any]:
+        """The answer of ``window.lua``. The way of every request: nothing is done twice, and nothing for later.
+
+        Args:
+            keys: Its keys.
+            generation: That this process and the server have agreed upon.
+            argument: The rest of its argument.
+
+        Raises:
+            RedisAwayError: No answer; it may have been done.
+            WindowsInDoubtError: Nothing was done.
+        """
+        self._deciding += 1
+        try:
+            async with asyncio.timeout(self._timeout), self._turns:
+                while True:
+                    begin = now_us()
+                    head = _HEAD.pack(generation, *self.clock.span(begin))
+                    answer = await self._evaluate(_DECIDE, keys, (head + argument, self.names.generation))
+                    if answer[0] != OTHER_TIME:  # of the clock the pulses learn enough
+                        return answer
+                    self._heard(answer[1], begin)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise self._failure(error) from None
+        finally:
+            self._deciding -= 1
+            if self._quiet is not None and not self._deciding:
+                self._quiet.set()
+
+    async def quiet(self) -> None:
+        """Wait until no decision is on its way. There must be no new ones."""
+        if self._deciding:
+            self._quiet = asyncio.Event()
+            await self._quiet.wait()
+            self._quiet = None
+
     async def call(self, script: str, keys: Sequence[str], arguments: Callable[[Span], Sequence[Any]]) -> list[Any]:
-        """The answer of a script, whatever it is but ``OTHER_TIME``.
+        """The answer of another script, whatever it is but ``OTHER_TIME``.
 
         Args:
             script: Name of its file.
@@ -90,57 +125,41 @@ class WindowServer:
             RedisAwayError: No answer; it may have been done.
             WindowsInDoubtError: Nothing was done.
         """
-        return await self._bounded(self._in_time, script, keys, arguments)  # type: ignore[no-any-return]
-
-    @contextmanager
-    def deciding(self) -> Iterator[None]:
-        """A request is on its way."""
-        self._deciding += 1
-        self._quiet.clear()
         try:
-            yield
-        finally:
-            self._deciding -= 1
-            if not self._deciding:
-                self._quiet.set()
-
-    async def quiet(self) -> None:
-        """Wait until none is."""
-        await self._quiet.wait()
+            async with asyncio.timeout(self._timeout), self._turns:
+                while True:
+                    begin = now_us()
+                    answer = await self._evaluate(script, keys, arguments(self.clock.span(begin)))
+                    self._heard(answer[1], begin)
+                    if answer[0] != OTHER_TIME:
+                        return answer
+        except (RedisError, OSError, TimeoutError) as error:
+            raise self._failure(error) from None
 
     async def command(self, *command: str) -> Any:
         """The answer to a command. Raises as ``call``."""
-        return await self._bounded(self._connections.call, *command)
+        try:
+            async with asyncio.timeout(self._timeout), self._turns:
+                return await self._connections.call(*command)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise self._failure(error) from None
 
     async def close(self) -> None:
         """Close the connections."""
         await self._connections.close()
 
-    async def _bounded(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """One wait for all of it: a free connection, the connecting, the answer. Raises RedisAwayError."""
-        try:
-            async with asyncio.timeout(self._timeout), self._turns:
-                return await call(*arguments)
-        except MovedError:
-            self._moved()
-            raise WindowsUnsettledError from None
-        except (RedisError, OSError, TimeoutError) as error:
-            self._moved()
-            raise RedisAwayError(f"{type(error).__name__}: {error}") from None
+    def _heard(self, at: int, begin: int) -> None:
+        end = now_us()
+        if self.clock.jumped(at, begin, end):
+            self.clock.forget()
+            raise WindowsInDoubtError("its clock was set")
+        self.clock.heard(at, begin, end)
 
-    async def _in_time(self, script: str, keys: Sequence[str], arguments: Callable[[Span], Sequence[Any]]) -> list[Any]:
-        while True:
-            begin = now_us()
-            answer = await self._evaluate(script, keys, arguments(self.clock.span(begin)))
-            if answer[0] >= 0 and script == DECIDE:  # pulses measure the clock
-                return answer
-            end = now_us()
-            if self.clock.jumped(answer[1], begin, end):
-                self.clock.forget()
-                raise WindowsInDoubtError("its clock was set")
-            self.clock.heard(answer[1], begin, end)
-            if answer[0] != OTHER_TIME:
-                return answer
+    def _failure(self, error: Exception) -> Exception:
+        self._moved()
+        if isinstance(error, MovedError):
+            return WindowsUnsettledError()
+        return RedisAwayError(f"{type(error).__name__}: {error}")
 
     async def _evaluate(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> list[Any]:
         digest = self._loaded.get(script) or await self._load(script)

@@ -143,10 +143,11 @@ class WindowServers:
 
     async def _refresh(self) -> None:
         """Ask which node has which slots, if that is not known or has changed."""
-        if not self._stale or (self._tags and time.monotonic() - self._refreshed < _REFRESH_SECONDS):
+        now = time.monotonic()
+        if not self._stale or (self._tags and now - self._refreshed < _REFRESH_SECONDS):
             return
         async with self._refreshing:
-            if not self._stale:
+            if self._refreshed >= now:
                 return
             self._refreshed, self._stale = time.monotonic(), False
             try:
@@ -154,7 +155,7 @@ class WindowServers:
                     await self._cluster.initialize()
                     await self._cluster.nodes_manager.initialize()
             except (RedisError, OSError, TimeoutError) as error:
-                self._stale = True
+                self._refreshed, self._stale = 0.0, True
                 raise RedisAwayError(f"{type(error).__name__}: {error}") from None
             self._tags = self._tags_of_nodes()
 
