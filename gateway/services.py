@@ -132,6 +132,7 @@ class Services:
             raise
         self.running = True
         self._connecting = asyncio.create_task(self._connect())
+        self.models.keeper.start()
         self.draining.listen()
         if self.sampler is not None:
             self.sampler.start()
@@ -149,6 +150,7 @@ class Services:
             "stop-record": self._record_stop,
             "audit": self.recorder.close,
             "usage": self.usage.close,
+            "keeper": self.models.keeper.close,
             "serving": self.models.serving.close,
             "inference": self.inference.close,
             "traces": self._send_traces,

@@ -202,18 +202,21 @@ def _why(reason: str, note: str) -> Why:
 
 def _print(found: tuple[Standing, ...]) -> None:
     table = Table(box=None, pad_edge=False)
-    for title in ("MODEL", "VERSION", "SHARE", "LOADED", "ROLE", "WEIGHTS", "SET BY"):
-        table.add_column(title, no_wrap=title != "SET BY", justify="right" if title == "SHARE" else "left")
+    for title in ("MODEL", "VERSION", "SHARE", "LOADED", "ROLE", "WEIGHTS"):
+        table.add_column(title, no_wrap=True, justify="right" if title == "SHARE" else "left")
     for standing in found:
-        route, change = standing.served.route, standing.change
-        by = f"{change.changed_by}, {change.reason}, {change.changed_at:%Y-%m-%d %H:%MZ}" if change else "the file"
+        route = standing.served.route
         for version, spec in standing.offer.versions.items():
             loaded = "?" if standing.loaded is None else "yes" if version in standing.loaded else "no"
             roles = [f"shadow {route.shadow_share} %"] if version == route.shadow else []
             roles += ["fallback"] if version == standing.served.fallback else []
             share = f"{route.shares.get(version, 0)} %"
-            table.add_row(spec.name, version, share, loaded, ", ".join(roles), spec.digest[:12], by)
+            table.add_row(spec.name, version, share, loaded, ", ".join(roles), spec.digest[:12])
     Console(soft_wrap=False, markup=False, highlight=False).print(table)
+    for standing in found:
+        if (change := standing.change) is not None:
+            by, said = f"{change.changed_by}, {change.changed_at:%Y-%m-%d %H:%MZ}", change.note and f": {change.note}"
+            typer.echo(f"{standing.offer.name}: {change.action} by {by}, {change.reason}{said}", err=True)
 
 
 def _as_json(standing: Standing) -> dict[str, object]:

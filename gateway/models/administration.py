@@ -136,7 +136,10 @@ class ModelAdministration:
         if percent < 100 and not rest:
             raise Conflict("No other version answers: there is none that could have the rest")
         shares = dict.fromkeys(offer.versions, 0) | ({rest: 100 - percent} if rest else {}) | {version: percent}
-        return await self._set(by, now, moved(served, shares), "canary", version, why)
+        served = moved(served, shares)
+        if percent == 100 and version == served.route.shadow:  # there is nothing left to compare it with
+            served = replace(served, route=replace(served.route, shadow="", shadow_share=0))
+        return await self._set(by, now, served, "canary", version, why)
 
     async def rollback(self, by: Administrator, name: str, why: Why, to: str = "") -> Standing:
         """Everyone to the version that had all before, and no shadow. The model server is not asked: it may be sick.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from gateway.models.administration import ModelAdministration
 from gateway.models.cache import AnswerCache
+from gateway.models.keeper import ModelKeeper
 from gateway.models.routes import Routes
 from gateway.models.serving import Serving
 from inference_client.shadow import Shadows
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelParts:
-    """Who answers, the answering, and the changing of it."""
+    """Who answers, the answering, the changing of it, and that it stays so."""
 
     routes: Routes
     serving: Serving
     administration: ModelAdministration
+    keeper: ModelKeeper
 
     @classmethod
     def of(  # noqa: PLR0917 - each is another kind of thing
@@ -59,4 +61,6 @@ class ModelParts:
             cache=cache,
             copied=copied,
         )
-        return cls(routes, serving, ModelAdministration(catalog, routes, recorder, settings.triton.url))
+        triton = settings.triton.url
+        administration = ModelAdministration(catalog, routes, recorder, triton)
+        return cls(routes, serving, administration, ModelKeeper(catalog, routes, triton))
