@@ -6,8 +6,8 @@
 -- server answers, its clock was set), there is none until every process has reported what it remembers (report.lua).
 -- Whoever is waited for is known to the processes alone, from their pulses: a server that lost all lost that too.
 --
--- KEYS   generation (a string), members (a hash: process, time of its last pulse), recovery (a hash: its number, which
---        becomes the generation; want:<process>, done:<process>; how many reports came)
+-- KEYS   generation (a string), members (a hash: process, time of its last pulse, negative if it has left), recovery (a
+--        hash: its number, which becomes the generation; want:<process>, done:<process>; how many reports came)
 -- ARGV   operation, process, earliest and latest time in us, then what the operation takes
 --
 -- leave                                      Answer { 1, time }
@@ -30,7 +30,7 @@ local operation, process = ARGV[1], ARGV[2]
 local generation, members, recovery = KEYS[1], KEYS[2], KEYS[3]
 
 if operation == 'leave' then
-  redis.call('HDEL', members, process)
+  redis.call('HSET', members, process, -now)
   return { 1, now }
 end
 if now < tonumber(ARGV[3]) or now > tonumber(ARGV[4]) then return { -2, now } end
@@ -40,9 +40,10 @@ if operation == 'pulse' then
   redis.call('HSET', members, process, now)
   local answer, all = { 1, now }, redis.call('HGETALL', members)
   for i = 1, #all, 2 do
-    if math.abs(now - all[i + 1]) > KEEP_US then
+    local seen = tonumber(all[i + 1])
+    if math.abs(now - math.abs(seen)) > KEEP_US then
       redis.call('HDEL', members, all[i])
-    elseif all[i] ~= process then
+    elseif seen > 0 and all[i] ~= process then
       answer[#answer + 1] = all[i]
     end
   end
@@ -68,7 +69,10 @@ if not running or running == doubted then
   redis.call('HSET', recovery, 'number', running)
 end
 redis.call('PEXPIRE', recovery, LIFE_MS)
-for i = 10, #ARGV do redis.call('HSET', recovery, 'want:' .. ARGV[i], 1) end
+for i = 10, #ARGV do
+  local seen = redis.call('HGET', members, ARGV[i])
+  if not seen or tonumber(seen) > 0 then redis.call('HSET', recovery, 'want:' .. ARGV[i], 1) end
+end
 if reported == running then redis.call('HSET', recovery, 'done:' .. process, 1) end
 
 local done, missing, far, all = 0, 0, 0, redis.call('HGETALL', recovery)
@@ -84,7 +88,7 @@ for i = 1, #all, 2 do
 end
 if reported == running and (force or (missing == 0 and done >= least)) then
   redis.call('SET', generation, running)
-  redis.call('DEL', recovery, members)
+  redis.call('DEL', recovery)
   return { 1, now, running, now }
 end
 return { 0, now, running, far + done }
