@@ -264,6 +264,6 @@ def _unavailable() -> AuditUnavailable:
 
 def _named(error: Exception) -> str:
     """The error's type and the database's code for it. Never its text: that holds the statement's values."""
-    original = error.orig if isinstance(error, DBAPIError) else None
+    original = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None)
     return f"{type(error).__name__} {code}" if code else type(error).__name__

@@ -13,34 +13,25 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import insert, select, text
+from sqlalchemy import text
 
 from gateway.audit.chain import EMPTY, MAX_INTEGER, Head, Record, link, public_digest
 from gateway.audit.events import fields_of
 from gateway.audit.finder import bounds, newest, oldest
 from gateway.audit.search import Filters, Page
-from gateway.audit.tables import audit, row_of
+from gateway.audit.transaction import HEAD, transaction_on
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from sqlalchemy import Row
+    from sqlalchemy import Row as SqlRow
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from gateway.audit.events import AuditEvent
     from gateway.audit.keys import ChainKey, KeyRing
+    from gateway.audit.transaction import Row, Transaction
 
-_ADVISORY_LOCK = 0x6175646974  # "audit"; any number that nothing else in the database locks
-_TAKE_LOCK = {
-    "sqlite": text("BEGIN IMMEDIATE"),
-    # synchronous_commit: a role may have it off by default, and then a commit returns before it is durable.
-    "postgresql": text(
-        "SELECT set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '2s', true),"
-        f" pg_advisory_xact_lock({_ADVISORY_LOCK})"
-    ),
-}
 _CUSTOM_PLANS = text("SET LOCAL plan_cache_mode = force_custom_plan")
-_HEAD = select(audit.c.seq, audit.c.hash, audit.c.body).order_by(audit.c.seq.desc()).limit(1)
 
 
 def patience(engine: AsyncEngine, seconds: float) -> float | None:
@@ -98,27 +89,27 @@ class AuditStore:
         async with self._turn:
             connection = self._connection = self._connection or await self._engine.connect()
             try:
-                await connection.execute(_TAKE_LOCK[self._engine.dialect.name])
-                yield Tail(connection, await self._end(connection), self._keys.current, self._now)
-                await connection.commit()
+                transaction = transaction_on(connection)
+                yield Tail(transaction, self._end(await transaction.begin()), self._keys.current, self._now)
+                await transaction.commit()
             except BaseException:
                 await self._drop()
                 raise
 
-    async def _end(self, connection: AsyncConnection) -> Head:
+    def _end(self, last: Row | None) -> Head:
         """The chain's end, of a chain that this process has the key to go on with."""
-        row = (await connection.execute(_HEAD)).one_or_none()
-        if row is None:
+        if last is None:
             return EMPTY
-        named = chain_key_of(row.body)
+        seq, hashed, body = last
+        named = chain_key_of(body)
         if named and named not in self._keys.order:
             raise UnknownChainKey("the log was written with a key that is not set here")
-        return Head(row.seq, row.hash, public_digest(row.body.encode()))
+        return Head(seq, hashed, public_digest(body.encode()))
 
     async def last_key(self) -> str | None:
         """ID of the key that the last record was made with; empty for one that names none, None without a record."""
         async with self._engine.connect() as connection:
-            row = (await connection.execute(_HEAD)).one_or_none()
+            row = (await connection.execute(HEAD)).one_or_none()
         return chain_key_of(row.body) if row else None
 
     async def head(self) -> Head:
@@ -188,7 +179,7 @@ class AuditStore:
 class Tail:
     """The chain's end, held: what may be done while no other process appends."""
 
-    _connection: AsyncConnection
+    _transaction: Transaction
     head: Head
     _key: ChainKey
     _now: Callable[[], datetime]
@@ -204,17 +195,15 @@ class Tail:
 
     async def insert(self, records: Sequence[Record]) -> None:
         """Add them; durable when the block is left."""
-        if records:
-            await self._connection.execute(insert(audit), [row_of(record) for record in records])
+        await self._transaction.insert(records)
 
     async def holds(self, record: Record) -> bool:
         """Whether this very record is in the chain."""
-        found = await self._connection.execute(select(audit.c.hash).where(audit.c.seq == record.seq))
-        return found.scalar_one_or_none() == record.hash
+        return await self._transaction.hash_of(record.seq) == record.hash
 
 
 async def _head(connection: AsyncConnection) -> Head:
-    row = (await connection.execute(_HEAD)).one_or_none()
+    row = (await connection.execute(HEAD)).one_or_none()
     return Head(row.seq, row.hash, public_digest(row.body.encode())) if row else EMPTY
 
 
@@ -228,7 +217,7 @@ def chain_key_of(body: str) -> str:
     return named if isinstance(named, str) else ""
 
 
-def _record(row: Row[int, str, str, str]) -> Record:
+def _record(row: SqlRow[int, str, str, str]) -> Record:
     try:
         fields = orjson.loads(row.body)
     except ValueError:

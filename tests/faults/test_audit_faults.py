@@ -116,10 +116,10 @@ async def on_pragma(database: Path, **changes: Any) -> AsyncIterator[tuple[Recor
     engine: AsyncEngine = engine_of(sqlite_url(database))
     pragmas: dict[str, str] = {}
 
-    @event.listens_for(engine.sync_engine, "begin")
-    def _set(connection: Any) -> None:
+    @event.listens_for(engine.sync_engine, "checkout")
+    def _set(connection: Any, _record: Any, _proxy: Any) -> None:
         for name, value in pragmas.items():
-            connection.exec_driver_sql(f"PRAGMA {name}={value}")
+            connection.execute(f"PRAGMA {name}={value}")
 
     await migrate(engine)
     recorder = Recorder(engine, audit_settings(**changes))
@@ -145,6 +145,7 @@ async def test_a_store_that_takes_nothing_refuses_in_time_and_recovers_without_a
     async with on_pragma(database, timeout_seconds=0.4) as (recorder, pragmas):
         await recorder.record(finished("before"))
         pragmas.update(sick)
+        await recorder._store.close()  # the next append is on another connection
         with structlog.testing.capture_logs() as lines:
             await asyncio.gather(*(fill(recorder, f"refused{number}") for number in range(60)))
         pragmas.update(well)
