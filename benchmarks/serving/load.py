@@ -1,9 +1,10 @@
 """Who sends: prebuilt HTTP/1.1 requests over kept-alive connections, from one process of its own.
 
-Closed loop: so many callers, each sends its next request when it has its answer. Open loop: requests are due at times
-drawn beforehand (a Poisson process), whether or not earlier ones were answered, and a latency counts from when its
-request was due, not from when it was sent: a server that stalls cannot hide the requests that it held up ("coordinated
-omission", G. Tene, "How NOT to Measure Latency", 2013). How late the generator itself was is noted with each request.
+Closed loop: so many callers, each sends its next request when it has its answer; one who is told to come again later
+does so. Open loop: requests are due at times drawn beforehand (a Poisson process), whether or not earlier ones were
+answered, and a latency counts from when its request was due, not from when it was sent: a server that stalls cannot
+hide the requests that it held up ("coordinated omission", G. Tene, "How NOT to Measure Latency", 2013). How late the
+generator itself was is noted with each request.
 
 The generator shares the machine with what it measures. It parses no JSON and copies no body, so that it takes little
 of it; how much is in every result.
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 UNANSWERED = 0
 """In place of a status: the connection broke, or no answer came within ``GRACE_SECONDS`` of the run's end."""
 GRACE_SECONDS = 15.0
+SHED = frozenset({429, 503})
+PATIENCE_SECONDS = 1.0
+"""A caller of a closed loop who is told to come again later (Retry-After) does so, after at most so long."""
+NOT_NAMED = -1.0
 CONNECTIONS = 2000
 """Most connections of an open loop at once. A request that finds none free is counted as unanswered."""
 
@@ -96,19 +101,20 @@ class _Line(asyncio.Protocol):
     """One connection. One request at a time; says by ``done`` how it ended."""
 
     def __init__(self) -> None:
-        self.done: Callable[[_Line, int, bool], None] | None = None
+        self.done: Callable[[_Line, int, float], None] | None = None
         self.open = False
         self._transport: asyncio.Transport | None = None
         self._held = bytearray()
         self._wanted = 0
         self._status = UNANSWERED
-        self._named_wait = self._last = False
+        self._wait = NOT_NAMED
+        self._last = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment] # uvloop's is no asyncio.Transport by its class
         self.open = True
 
-    def ask(self, request: bytes, done: Callable[[_Line, int, bool], None]) -> None:
+    def ask(self, request: bytes, done: Callable[[_Line, int, float], None]) -> None:
         assert self._transport is not None
         self.done = done
         self._held.clear()
@@ -123,9 +129,9 @@ class _Line(asyncio.Protocol):
                 return
             head = bytes(self._held[:end]).lower()
             self._status = int(head[9:12])
-            self._named_wait = b"\r\nretry-after:" in head
+            self._wait = _number(head, b"retry-after", NOT_NAMED)
             self._last = b"\r\nconnection: close" in head
-            self._wanted = end + 4 + _length(head)
+            self._wanted = end + 4 + int(_number(head, b"content-length"))
         if len(self._held) >= self._wanted:
             if self._last:
                 self.close()
@@ -144,14 +150,17 @@ class _Line(asyncio.Protocol):
     def _tell(self, status: int) -> None:
         done, self.done = self.done, None
         if done is not None:
-            done(self, status, self._named_wait and status != UNANSWERED)
+            done(self, status, self._wait if status != UNANSWERED else NOT_NAMED)
 
 
-def _length(head: bytes) -> int:
-    at = head.find(b"\r\ncontent-length:")
-    if at < 0:
-        raise ValueError("an answer without Content-Length")
-    return int(head[at + 17 :].split(b"\r\n", 1)[0])
+def _number(head: bytes, name: bytes, otherwise: float | None = None) -> float:
+    """What a header of a head in small letters says. Raises ValueError if it is not there and has to be."""
+    at = head.find(b"\r\n" + name + b":")
+    if at >= 0:
+        return float(head[at + len(name) + 3 :].split(b"\r\n", 1)[0])
+    if otherwise is None:
+        raise ValueError(f"an answer without {name.decode()}")
+    return otherwise
 
 
 async def _connect(port: int) -> _Line:
@@ -165,14 +174,14 @@ class _Notes:
 
     def __init__(self, target: Target, seconds: float, zero: float) -> None:
         self.target, self.seconds, self.zero = target, seconds, zero
-        self.rows: list[tuple[float, float, float, int, bool]] = []
+        self.rows: list[tuple[float, float, float, int, float]] = []
         self._cpu = time.process_time()
 
-    def add(self, due: float, sent: float, status: int, named_wait: bool) -> None:
-        self.rows.append((due - self.zero, sent - due, time.perf_counter() - due, status, named_wait))
+    def add(self, due: float, sent: float, status: int, wait: float) -> None:
+        self.rows.append((due - self.zero, sent - due, time.perf_counter() - due, status, wait))
 
     def run(self) -> Run:
-        due, late, took, status, named = zip(*self.rows, strict=True) if self.rows else ((),) * 5
+        due, late, took, status, wait = zip(*self.rows, strict=True) if self.rows else ((),) * 5
         return Run(
             self.target.name,
             self.seconds,
@@ -180,7 +189,7 @@ class _Notes:
             np.array(late),
             np.array(took),
             np.array(status, np.int16),
-            np.array(named, bool),
+            np.array(wait) >= 0,
             time.process_time() - self._cpu,
         )
 
@@ -191,26 +200,37 @@ async def _closed(target: Target, callers: int, seconds: float, warm: float) -> 
     until = zero + seconds
     notes = _Notes(target, seconds, zero)
     left, requests = callers, target.requests()
-    finished = asyncio.Event()
+    finished, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def turn(line: _Line) -> None:
+        if not line.open:
+            replace(line)
+            return
         sent = time.perf_counter()
 
-        def done(line: _Line, status: int, named_wait: bool) -> None:
+        def done(line: _Line, status: int, wait: float) -> None:
             nonlocal left
-            notes.add(sent, sent, status, named_wait)
-            if time.perf_counter() < until:
+            notes.add(sent, sent, status, wait)
+            pause = min(max(wait, 0.0), PATIENCE_SECONDS) if status in SHED else 0.0
+            if time.perf_counter() + pause < until:
+                if line.open and pause:
+                    loop.call_later(pause, turn, line)
+                    return
                 if line.open:
                     turn(line)
                     return
-                replacing.add(task := asyncio.ensure_future(again()))
-                task.add_done_callback(replacing.discard)
+                replace(line)
                 return
             left -= 1
             if not left:
                 finished.set()
 
         line.ask(next(requests), done)
+
+    def replace(line: _Line) -> None:
+        lines.remove(line)
+        replacing.add(task := asyncio.ensure_future(again()))
+        task.add_done_callback(replacing.discard)
 
     async def again() -> None:
         await asyncio.sleep(0.01)  # a server that drops connections is not hammered
@@ -219,7 +239,7 @@ async def _closed(target: Target, callers: int, seconds: float, warm: float) -> 
         turn(line)
 
     replacing: set[asyncio.Future[None]] = set()
-    for line in lines:
+    for line in tuple(lines):
         turn(line)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(warm + seconds + GRACE_SECONDS):
@@ -239,18 +259,18 @@ async def _open(target: Target, phases: tuple[Phase, ...], warm: float, seed: in
     notes = _Notes(target, sum(phase.seconds for phase in phases), zero)
     outstanding, over, settled = 0, False, asyncio.Event()
 
-    def note(due: float, sent: float, status: int, named_wait: bool) -> None:
+    def note(due: float, sent: float, status: int, wait: float) -> None:
         nonlocal outstanding
         outstanding -= 1
-        notes.add(due, sent, status, named_wait)
+        notes.add(due, sent, status, wait)
         if over and not outstanding:
             settled.set()
 
     def send(line: _Line, due: float) -> None:
         sent = time.perf_counter()
 
-        def done(line: _Line, status: int, named_wait: bool) -> None:
-            note(due, sent, status, named_wait)
+        def done(line: _Line, status: int, wait: float) -> None:
+            note(due, sent, status, wait)
             if line.open:
                 idle.append(line)
             else:
@@ -262,7 +282,7 @@ async def _open(target: Target, phases: tuple[Phase, ...], warm: float, seed: in
         try:
             line = await _connect(target.port)
         except OSError:
-            note(due, time.perf_counter(), UNANSWERED, False)
+            note(due, time.perf_counter(), UNANSWERED, NOT_NAMED)
             return
         every.add(line)
         send(line, due)
@@ -284,7 +304,7 @@ async def _open(target: Target, phases: tuple[Phase, ...], warm: float, seed: in
                 waiting.add(task := asyncio.ensure_future(send_on_new(due)))
                 task.add_done_callback(waiting.discard)
             else:
-                note(due, time.perf_counter(), UNANSWERED, False)
+                note(due, time.perf_counter(), UNANSWERED, NOT_NAMED)
             due += chance.expovariate(phase.rate)
         begin = end
     over = True

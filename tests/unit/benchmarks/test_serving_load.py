@@ -27,6 +27,7 @@ class Server(threading.Thread):
         self.asked = 0
         self.still = 0.0
         self.drops = False
+        self.wait = 0
         self._ready = threading.Event()
 
     def run(self) -> None:
@@ -51,7 +52,7 @@ class Server(threading.Thread):
                     await asyncio.sleep(DELAY + pause)
                     self.asked += 1
                     refused = self.asked % 4 == 0
-                head = b"503 Busy\r\nRetry-After: 1" if refused else b"200 OK"
+                head = b"503 Busy\r\nRetry-After: %d" % self.wait if refused else b"200 OK"
                 writer.write(b"HTTP/1.1 " + head + b"\r\nContent-Length: 2\r\n\r\nok")
         except asyncio.IncompleteReadError:
             writer.close()
@@ -83,6 +84,14 @@ def test_a_closed_loop_sends_no_more_than_its_callers_can_and_counts_what_it_was
     assert summary.p50 >= 2.5 * 1e3 * DELAY  # three callers take turns on a server that does one at a time
     assert set(summary.statuses) == {200, 503}
     assert summary.unnamed == 0
+
+
+def test_a_caller_of_a_closed_loop_comes_again_when_it_was_told_to(generator):
+    with Server() as server:
+        server.wait = 1
+        run = generator.closed(Target("server", server.port, REQUEST), 3, 0.9, warm=0.0)
+    assert (run.status == 503).sum() <= 3  # each of the three is told once, and stays away until the end
+    assert run.named_wait.sum() == (run.status == 503).sum()
 
 
 def test_an_open_loop_counts_the_wait_of_requests_that_were_due_while_the_server_stood_still(generator):
