@@ -32,6 +32,7 @@ class ModelEntry(BaseModel):
     version: str = Field(description="The version that answers most now")
     digest: str = Field(description="SHA-256 of its weights, hex")
     versions: list[OfferedVersion] = Field(description="All that can be asked for")
+    task: str = Field(description="`classification` or `detection`: the form of its answers")
     labels: list[str] = Field(description="What it tells apart, in the order of its outputs")
     modalities: list[str] = Field(description="DICOM modalities it was made for; empty takes all")
     on_other_modality: str = Field(description="`refuse` or `warn`")
@@ -65,6 +66,7 @@ async def _entry(joined: Parts, offer: Offer) -> ModelEntry:
             for version, each in offer.versions.items()
             if version not in served.unloaded
         ],
+        task=spec.task,
         labels=list(spec.labels),
         modalities=sorted(spec.modalities),
         on_other_modality=spec.on_other_modality,
