@@ -12,8 +12,8 @@ from tests.support.kserve import KServeServer
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-@pytest.mark.parametrize("traceparent", [PARENT, ""])
-async def test_the_callers_trace_goes_with_each_part_of_a_request(traceparent: str) -> None:
+@pytest.mark.parametrize(("traceparent", "sent"), [(PARENT, PARENT), (PARENT[:-2] + "00", ""), ("", "")])
+async def test_a_trace_that_is_recorded_goes_with_each_part_of_a_request(traceparent: str, sent: str) -> None:
     server = KServeServer(max_batch=2)
     async with server.serve() as url:
         client = TritonClient(url)
@@ -24,4 +24,4 @@ async def test_the_callers_trace_goes_with_each_part_of_a_request(traceparent: s
         finally:
             TRACEPARENT.reset(token)
             await client.close()
-    assert [call.metadata.get("traceparent", "") for call in server.calls] == [traceparent] * 3
+    assert [call.metadata.get("traceparent", "") for call in server.calls] == [sent] * 3
