@@ -20,6 +20,7 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ from benchmarks.serving import plots
 from benchmarks.serving.load import Generator, Phase, Run, Target
 from benchmarks.serving.report import Report, arguments, milliseconds, progress
 from benchmarks.serving.stack import NULL, Serving
-from benchmarks.serving.stats import OK, Memory, Summary, percentile, summarize
+from benchmarks.serving.stats import OK, Memory, Summary, cpu_seconds, percentile, summarize
 
 if TYPE_CHECKING:
     import argparse
@@ -54,12 +55,19 @@ NONE = "unanswered"
 
 @dataclass(slots=True)
 class Level:
-    """One share of the peak in one round."""
+    """One share of the peak in one round.
+
+    Attributes:
+        cpu: CPU seconds of the gateway, from the begin of the warm-up to the last answer.
+        statuses: Of all of that time.
+    """
 
     summary: Summary
     peak: float
     grown: float
     most: float
+    cpu: float
+    statuses: Counter[int]
 
 
 @dataclass(slots=True)
@@ -69,12 +77,14 @@ class Measured:
     Attributes:
         peaks: Goodput of the best closed loop, a round each.
         levels: Share to one entry a round.
+        answer_cpu: CPU seconds of the gateway for one answer, in the closed loops.
         burst: The run with bursts, and its offered rate by phase.
     """
 
     name: str
     peaks: list[float]
     levels: dict[int, list[Level]]
+    answer_cpu: list[float]
     burst: tuple[Run, tuple[Phase, ...]] | None = None
 
     def ratio(self, share: int) -> tuple[float, float]:
@@ -84,19 +94,32 @@ class Measured:
         slower = statistics.median(level.summary.p99 / calm.summary.p99 for level, calm in pairs)
         return goodput, slower
 
+    def refusal_cpu(self) -> float:
+        """CPU seconds of the gateway for one refusal: what the overloaded runs took besides their answers."""
+        levels = [level for share, each in self.levels.items() if share > 100 for level in each]
+        refused = sum(level.statuses[429] + level.statuses[503] for level in levels)
+        answered = sum(level.statuses.total() for level in levels) - refused
+        spent = sum(level.cpu for level in levels)
+        return (spent - statistics.median(self.answer_cpu) * answered) / refused if refused else float("nan")
+
 
 def measure(generator: Generator, target: Target, pid: int, choice: argparse.Namespace, bar: Progress) -> Measured:
     shares = SHARES[choice.quick]
-    measured = Measured(target.name, [], {share: [] for share in shares})
+    measured = Measured(target.name, [], {share: [] for share in shares}, [])
     steps = choice.rounds * (len(PEAK_CALLERS) + len(shares) + 1) + 1
     task = bar.add_task(target.name, total=steps)
     generator.closed(target, 8, 2.0)  # to warm up
     for turn in range(choice.rounds):
         peak = 0.0
         for callers in PEAK_CALLERS:
-            peak = max(peak, summarize(generator.closed(target, callers, choice.seconds / 3)).goodput)
+            before = cpu_seconds(pid)
+            run = generator.closed(target, callers, choice.seconds / 3)
+            if not (run.status != OK).any():
+                measured.answer_cpu.append((cpu_seconds(pid) - before) / len(run.status))
+            peak = max(peak, summarize(run).goodput)
             bar.advance(task)
         for share in shares:
+            before = cpu_seconds(pid)
             with Memory(pid) as memory:
                 run = generator.open(
                     target,
@@ -107,7 +130,16 @@ def measure(generator: Generator, target: Target, pid: int, choice: argparse.Nam
             held = np.array(memory.bytes, float)
             half = len(held) // 2
             grown = float(np.median(held[half:]) / np.median(held[: half or 1]) - 1)
-            measured.levels[share].append(Level(summarize(run), peak, grown, float(held.max())))
+            measured.levels[share].append(
+                Level(
+                    summarize(run),
+                    peak,
+                    grown,
+                    float(held.max()),
+                    cpu_seconds(pid) - before,
+                    Counter(run.status.tolist()),
+                )
+            )
             bar.advance(task)
         # Once more: what was slow at the round's begin is not taken for the peak.
         peak = max(peak, summarize(generator.closed(target, PEAK_CALLERS[-1], choice.seconds / 3)).goodput)
@@ -155,6 +187,12 @@ def show(report: Report, measured: Measured) -> bool:
         f"times that at {REFERENCE} % (goal 3: {said[1]}); memory, second half by first, {100 * grown:+.1f} % (goal: "
         f"under 5 %: {said[2]}), at most {most / 2**20:.0f} MiB. The generator took at most {100 * cpu:.1f} % of "
         f"a core and sent its requests at most {late:.1f} ms late (p99)."
+    )
+    answer, refusal = 1e3 * statistics.median(measured.answer_cpu), 1e3 * measured.refusal_cpu()
+    report.line(
+        f"CPU of the gateway: {answer:.1f} ms an answer, {refusal:.2f} ms a refusal ({100 * refusal / answer:.0f} %). "
+        f"Where the gateway itself is the limit, half as much again as it can do, refused at that price, leaves "
+        f"{100 * (1 - 0.5 * refusal / answer):.0f} % for answers."
     )
     if measured.burst is not None:
         report.line(_burst_line(*measured.burst))
