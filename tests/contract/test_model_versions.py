@@ -18,6 +18,7 @@ from gateway.errors import Conflict, InvalidParameter, ModelUnavailable, Unknown
 from gateway.models import administration
 from gateway.models.administration import Why
 from gateway.models.cache import PLACE_BYTES
+from inference_client.control import ModelControl
 from inference_client.errors import InferenceError
 from tests.support.valkey import ValkeyServer
 from tests.support.versions import MODEL, REPOSITORY, Worker, call, running_versions, settings_of, workers
@@ -35,8 +36,11 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
 
 
 @pytest.fixture
-async def pair(triton: Triton, valkey: ValkeyServer, tmp_path: Path) -> AsyncIterator[list[Worker]]:
+async def pair(
+    triton: Triton, valkey: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[list[Worker]]:
     """Two workers. What is loaded at the end is what was at the start."""
+    monkeypatch.setattr(administration, "HEARD_SECONDS", 0.6)  # what is known is trusted for 0.5
     async with workers(settings_of(tmp_path, valkey.url, triton), 2) as made:
         yield made
 
@@ -181,8 +185,7 @@ async def test_what_was_set_holds_until_the_file_says_something_else(
         )
 
 
-async def test_a_version_is_loaded_warmed_and_unloaded_while_others_answer(pair, monkeypatch) -> None:
-    monkeypatch.setattr(administration, "HEARD_SECONDS", 0.6)
+async def test_a_version_is_loaded_warmed_and_unloaded_while_others_answer(pair) -> None:
     worker, other = pair
     models = worker.parts.administration
     stop = asyncio.Event()
@@ -197,11 +200,9 @@ async def test_a_version_is_loaded_warmed_and_unloaded_while_others_answer(pair,
             await asyncio.sleep(0.005)
 
     callers = [asyncio.create_task(caller()) for _ in range(10)]
-    assert (await models.load(OPERATOR, MODEL, "3", WHY)).loaded == {"1", "2", "3"}
     warmed = await models.warm(MODEL, "2")
     assert [each.images for each in warmed] == [1, 2, 4, 8]
     assert all(each.warm > 0 and each.first > 0 for each in warmed)
-    assert (await models.unload(OPERATOR, MODEL, "3", WHY)).loaded == {"1", "2"}
     assert (await models.unload(OPERATOR, MODEL, "2", WHY)).loaded == {"1"}
     with pytest.raises(UnknownVersion):
         await other.parts.serving.expected(MODEL, "2")
@@ -242,8 +243,8 @@ async def test_a_shadow_gets_its_share_and_is_compared(pair) -> None:
     assert set(worker.copies) == {(MODEL, "2", "different")}
 
 
-async def test_a_shadow_that_fails_or_hangs_costs_no_caller_anything(pair) -> None:
-    worker, _ = pair
+async def test_a_shadow_that_fails_or_hangs_costs_nothing_and_is_loaded_again_after_a_restart(pair, triton) -> None:
+    worker, other = pair
     models = worker.parts.administration
     await models.load(OPERATOR, MODEL, "3", WHY)
     await models.shadow(OPERATOR, MODEL, "3", 100, WHY)
@@ -257,8 +258,16 @@ async def test_a_shadow_that_fails_or_hangs_costs_no_caller_anything(pair) -> No
     assert worker.copies[1:] == [(MODEL, "3", "dropped")] * 11
     assert max(times) < 1.0
     await worker.parts.serving.close()  # ends a copy that hangs, and waits for none
+
+    control = ModelControl(triton.url)
+    await control.serve(MODEL, {"1", "2"})  # as after a restart of the model server: its own configuration names these
+    await other.parts.keeper.look()
+    assert await control.versions(MODEL) == {"1", "2", "3"}
     await models.shadow(OPERATOR, MODEL, "3", 0, WHY)
     await models.unload(OPERATOR, MODEL, "3", WHY)
+    await other.parts.keeper.look()
+    assert await control.versions(MODEL) == {"1", "2"}
+    await control.close()
 
 
 async def until(holds) -> None:

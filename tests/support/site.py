@@ -55,7 +55,7 @@ def settings_for(folder: Path, redis_url: str, **changes: Any) -> Settings:
         ),
         "redis": RedisSettings(url=redis_url, timeout_seconds=1.0),
         "database": DatabaseSettings(url=f"sqlite+aiosqlite:///{folder / 'cordon.db'}"),
-        "triton": TritonSettings(timeout_seconds=1.0),
+        "triton": TritonSettings(url="127.0.0.1:1", timeout_seconds=1.0),
         "admission": AdmissionSettings(key_pepper="p" * 32),
         "oauth": OAuthSettings(issuer=URL, signing_key="t" * 32),
         "ingest": IngestSettings(worker_processes=1, worker_seconds=20.0),
