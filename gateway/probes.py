@@ -91,6 +91,8 @@ class _Parts:
         self._breaker, self._at_server = meter.gauge(of.BREAKER), meter.gauge(of.AT_SERVER)
         self._queue_seconds, self._turned_away = meter.gauge(of.QUEUE_SECONDS), meter.counter(of.TURNED_AWAY)
         self._mode, self._heard = meter.gauge(of.LIMITER_MODE), meter.gauge(of.CHANGES_HEARD)
+        self._recoveries, self._recovered = meter.counter(of.RECOVERIES), 0
+        self._recoveries.inc(by=0)
         self._waiting, self._lag = meter.gauge(of.AUDIT_WAITING), meter.gauge(of.AUDIT_LAG)
         self._unsealed, self._checkpoint = meter.gauge(of.UNSEALED), meter.gauge(of.CHECKPOINT_TIME)
         self._sampled = meter.gauge(of.SAMPLED)
@@ -114,6 +116,8 @@ class _Parts:
         self._read_breakers()
         degraded = services.limiter.degraded
         self._mode.choose(services.settings.admission.limiter_failure if degraded else "shared", MODES)
+        self._recoveries.inc(by=services.limiter.recoveries - self._recovered)
+        self._recovered = services.limiter.recoveries
         self._heard.set(services.changes.listening.is_set())
         waiting, lag = services.recorder.backlog
         self._waiting.set(waiting)

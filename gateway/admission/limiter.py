@@ -78,6 +78,11 @@ class Limiter:
         """Whether Redis is held to be away."""
         return self._breaker.open
 
+    @property
+    def recoveries(self) -> int:
+        """How often this process has told a Redis what that had lost."""
+        return self._shared.recoveries
+
     async def acquire(
         self, principal: Principal, request_id: str, cost: int = 1, lease_seconds: float = 60.0
     ) -> Decision:

@@ -69,6 +69,11 @@ class SharedWindows:
         self._servers = WindowServers(settings, memory, processes=processes)
         self._forms: dict[int, _Form] = {}
 
+    @property
+    def recoveries(self) -> int:
+        """How often a server was told what it had lost."""
+        return self._servers.recoveries
+
     async def settled(self, claim: Claim) -> None:
         """Wait until the windows of this caller's server are agreed upon.
 

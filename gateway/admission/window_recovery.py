@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import secrets
 import struct
 import time
@@ -89,7 +90,8 @@ class Recovery:
         until = time.monotonic() + _PATIENCE_SECONDS
         while self.generation is None:
             if self._keeper is None:
-                self._keeper = asyncio.create_task(self._keep())
+                nobodys = contextvars.Context()  # it goes on when the request that began it is over
+                self._keeper = asyncio.create_task(self._keep(), context=nobodys)
             if self._step is None:
                 self._step = asyncio.get_running_loop().create_future()
             step = self._step

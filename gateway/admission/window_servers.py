@@ -86,6 +86,12 @@ class WindowServers:
         else:
             self.one = self._hold(client, Names.of(), lambda _key_id: True)
 
+    @property
+    def recoveries(self) -> int:
+        """Of all servers."""
+        held = [self.one] if self.one is not None else [held for held, _ in self._nodes.values()]
+        return sum(each.recovery.recovered for each in held)
+
     async def of(self, key_id: str) -> Held:
         """The server of a caller. Raises RedisAwayError."""
         if self.one is not None:

@@ -125,6 +125,10 @@ DEPENDENCY_UP = _gauge("cordon_dependency_up", "1 while a dependency answers.", 
 LIMITER_MODE = _gauge("cordon_limiter_mode",
     "1 for how limits are counted: `shared` in Redis; `local`, `closed` or `open` while it is away.",
     "mode", most=8)  # fmt: skip
+RECOVERIES = _counter(
+    "cordon_limiter_recoveries_total",
+    "Times that a Redis which had lost windows, or whose clock was set, was told them.",
+)
 CHANGES_HEARD = _gauge(
     "cordon_changes_heard", "1 while changes of keys and switches come by message; else within half a second.",
     across="min",

@@ -62,6 +62,25 @@ async def test_on_a_cluster_every_caller_has_its_whole_limit_and_no_more(cluster
             await one.close()
 
 
+async def test_a_node_of_a_cluster_that_loses_all_is_told_again(cluster: Cluster) -> None:
+    one, other = limiter_of(cluster.url), limiter_of(cluster.url)
+    names = [f"flushed_{number}" for number in range(12)]
+    try:
+        await asyncio.gather(one.ping(), other.ping())
+        for name in names:
+            assert await admitted(one, 6, caller(key_id=name)) == 6
+        with cluster.nodes[1].client() as client:
+            assert client.keys("rl:{flushed_*:60"), "some of them are there"
+            client.flushall()
+        for name in names:
+            assert await admitted(other, 8, caller(key_id=name)) == 4
+        recovered = [held.recovery.recovered for held in await other._shared._servers.all()]
+        assert sorted(recovered) == [0, 0, 1], "the other two nodes have lost nothing"
+    finally:
+        await one.close()
+        await other.close()
+
+
 async def test_kept_answers_have_one_bound_over_all_nodes_of_a_cluster(cluster: Cluster) -> None:
     settings = RedisSettings(url=SecretStr(cluster.url), timeout_seconds=2.0)
     room = Room(total=2**20, tenant=2**20, largest=4096)
