@@ -81,7 +81,7 @@ class HttpSettings(_Concern):
     )
     drain_seconds: float = Field(10.0, ge=0, description="Then, time for running requests to end")
     wait_multiple: float = Field(
-        6.0,
+        8.0,
         ge=0,
         le=1000,
         description="Longest queue: its wait in multiples of a request's own time, by the root of the workers; 0: any",

@@ -38,12 +38,12 @@ async def _send(gateway, count: int) -> list[int]:
         async def caller() -> list[int]:
             return [(await client.post("/v1/predict", content=body)).status_code for _ in range(count)]
 
-        return [status for statuses in await asyncio.gather(*(caller() for _ in range(16))) for status in statuses]
+        return [status for statuses in await asyncio.gather(*(caller() for _ in range(8))) for status in statuses]
 
 
-def test_sixteen_concurrent_callers_share_executions(gateway, stack):
+def test_eight_concurrent_callers_share_executions(gateway, stack):
     images, executions, _ = _statistics(stack.triton.url)
-    statuses = asyncio.run(_send(gateway, 8))
+    statuses = asyncio.run(_send(gateway, 16))
     images_after, executions_after, sizes = _statistics(stack.triton.url, images + 128)
     assert statuses == [200] * 128
     assert images_after - images == 128

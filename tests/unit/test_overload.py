@@ -15,10 +15,12 @@ import pytest
 from gateway.deadline import NEVER
 from gateway.errors import Overloaded
 from gateway.load import GRACE, Load
+from gateway.settings import HttpSettings
 from gateway.turns import Turns
 from tests.support.virtual_time import run_virtually
 
 REQUESTS = 1500
+MULTIPLE = HttpSettings.model_fields["wait_multiple"].default
 
 
 @dataclass
@@ -36,7 +38,7 @@ class Machine:
     def __post_init__(self) -> None:
         now = asyncio.get_running_loop().time
         self.turns = Turns(self.places, now)
-        self.load = Load(self.turns, multiple=6.0, longest={"prediction": 5.0, "object": 15.0}, now=now)
+        self.load = Load(self.turns, multiple=MULTIPLE, longest={"prediction": 5.0, "object": 15.0}, now=now)
         self._queue: list[asyncio.Future[None]] = []
         self._came = asyncio.Event()
         self._model = asyncio.create_task(self._compute())
