@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import override
 
 from gateway.admission.idempotency import HEADER, read_key
 from gateway.api.body import read_upload
@@ -23,19 +25,21 @@ from gateway.api.describe import (
     TIME_LIMIT,
     problems,
 )
+from gateway.api.exchange import exchange_of
 from gateway.api.parts import Admitted, CurrentExchange, Joined
 from gateway.api.query import once
 from gateway.errors import InvalidParameter, RequestInProgress, UnknownModel, UnknownVersion
 from gateway.ingest.frames import MAX_TEXT, FrameSelection
 from gateway.respond.answer import PredictAnswer
 
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
 REPLAYED = "Idempotency-Replayed"
 PINNED = "X-Model-Version"
 """Names the version that must answer. Beside the query and not in it: a proxy can set it for a whole system."""
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
-
-router = APIRouter(tags=["predict"])
 
 
 class PredictQuery(BaseModel):
@@ -47,6 +51,28 @@ class PredictQuery(BaseModel):
     frames: str | None = Field(
         None, max_length=MAX_TEXT, description="`all` (the default), `middle`, or frame numbers from 1: `1,5,9`"
     )
+
+
+_NO_QUERY = PredictQuery()
+
+
+class _Direct(APIRoute):
+    """Described like any route, but a request without a query is handed over at once.
+
+    There is nothing in it for FastAPI to read, whose way to a handler costs 0.1 ms of CPU.
+    """
+
+    @override
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["query_string"]:
+            await super().handle(scope, receive, send)
+            return
+        admission, exchange = scope["state"]["admission"], exchange_of(scope)
+        response = await predict(Request(scope, receive), _NO_QUERY, scope["app"].state.parts, admission, exchange)
+        await response(scope, receive, send)
+
+
+router = APIRouter(tags=["predict"], route_class=_Direct)
 
 
 @router.post(

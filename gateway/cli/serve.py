@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import gc
 import os
 import signal
 import socket
