@@ -77,6 +77,20 @@ def store(engine: AsyncEngine, clock: Clock) -> KeyStore:
     return KeyStore(engine, MAKER, now=clock)
 
 
+async def test_how_many_keys_are_good_and_end_soon(store: KeyStore, clock: Clock) -> None:
+    before = await store.ending(timedelta(days=1), timedelta(days=7))
+    for days in (0.5, 3, 30, None):
+        ends = None if days is None else clock.now + timedelta(days=days)
+        _, issued = await store.issue(new_key(expires_at=ends))
+    await store.revoke(issued.key_id)
+    await store.issue(new_key(expires_at=clock.now + timedelta(hours=2), break_glass="outage"))
+    after = await store.ending(timedelta(days=1), timedelta(days=7))
+    assert [now - then for now, then in zip(after, before, strict=True)] == [3, 1, 2]
+    clock.now += timedelta(days=1)
+    later = await store.ending(timedelta(days=1), timedelta(days=7))
+    assert later[0] - before[0] <= 2
+
+
 async def test_an_issued_key_is_found_with_all_that_was_asked_for(store: KeyStore, clock: Clock) -> None:
     ends = clock.now + timedelta(days=30)
     asked = new_key(expires_at=ends, addresses=("192.0.2.0/24", "2001:db8::/32"), note="PACS link", created_by="key_a")
