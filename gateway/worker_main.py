@@ -67,14 +67,16 @@ def _answer(message: bytearray) -> list[Any]:
 
 def serve(connection: socket.socket) -> None:
     """Until the other end is closed: the process ends with the one that started it."""
+    fresh = True
     with suppress(EOFError, ConnectionError):
         while True:
             message = _read(connection, *LENGTH.unpack(_read(connection, LENGTH.size)))
             answer = _answer(message)
             del message  # a body is not kept until the next one comes
             _write(connection, answer)
-            if not gc.get_freeze_count():
+            if fresh:
                 gc.freeze()  # what the first call imported stays: no collection looks through it again
+                fresh = False
 
 
 def main() -> None:
