@@ -1,7 +1,7 @@
 """The one-machine stack: a private Valkey on a unix socket. No TCP port, nothing written to disk.
 
-What it holds (windows, leases) is void after a restart, so persistence would only cost. The socket's mode is its
-access control.
+What it loses by a restart (windows, leases) the gateway's processes tell it again. The socket's mode is its access
+control.
 """
 
 from __future__ import annotations
