@@ -34,6 +34,7 @@ class Summary:
         p50: Median time from due to answered.
         p95: The same, 95th percentile.
         p99: The same, 99th percentile.
+        refused99: 99th percentile of the time to a refusal (429, 503): shed early, or late.
         late: 99th percentile of how late the generator sent; of the times above it is a part.
         statuses: How many answers of each status; 0: none.
         unnamed: Refusals (429, 503) that did not say when to come again.
@@ -46,6 +47,7 @@ class Summary:
     p50: float
     p95: float
     p99: float
+    refused99: float
     late: float
     statuses: Counter[int]
     unnamed: int
@@ -67,6 +69,7 @@ def summarize(run: Run) -> Summary:
         p50=percentile(took, 50),
         p95=percentile(took, 95),
         p99=percentile(took, 99),
+        refused99=percentile(1e3 * run.took[refused], 99),
         late=percentile(1e3 * run.late[counted], 99),
         statuses=Counter(run.status[counted].tolist()),
         unnamed=int((refused & ~run.named_wait).sum()),
