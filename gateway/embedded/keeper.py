@@ -89,7 +89,8 @@ class Keeper:
         well = self._state == "ready" and self._now() - self._since >= self._stable
         self._pause = 0.0 if well else min(max(1.0, 2 * self._pause), LONGEST_PAUSE_SECONDS)
         self._triton.kill()
-        self._say(f"{why} It is started again{f' in {self._pause:g} s' if self._pause else ''}.")
+        when = f"in {self._pause:g} s" if self._pause else "at once"
+        self._say(f"Triton is started again {when}: {why}")
         self._enter("pausing")
 
     def _enter(self, state: Literal["starting", "ready", "pausing"]) -> None:
