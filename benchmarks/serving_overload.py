@@ -168,8 +168,8 @@ def show(report: Report, measured: Measured) -> bool:
             (
                 f"{share} %", f"{summary.offered:.1f}", f"{summary.goodput:.1f}", f"{100 * goodput:.0f} %",
                 milliseconds(summary.p50), milliseconds(summary.p99), f"{slower:.2f} x",
-                f"{100 * refused / total:.0f} %", milliseconds(summary.refused99), str(summary.unnamed), _others(summary),
-                f"{100 * middle.grown:+.1f} %",
+                f"{100 * refused / total:.0f} %", milliseconds(summary.refused99),
+                str(summary.unnamed), _others(summary), f"{100 * middle.grown:+.1f} %",
             )
         )  # fmt: skip
     columns = ("offered", "a second", "goodput", "of the peak", "p50 ms", "p99 ms", f"p99 by that at {REFERENCE} %",
