@@ -98,8 +98,9 @@ def with_ledger(folder: Path, ledger: Path) -> Path:
         target = repository / path.relative_to(ROOT / "model_repository")
         if "__pycache__" in path.parts:
             continue
+        target.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
-            target.mkdir(parents=True, exist_ok=True)
+            target.mkdir(exist_ok=True)
         elif path.name == "model.py":
             target.write_text(path.read_text("utf-8") + LEDGER.format(path=str(ledger)), "utf-8")
         elif path.stat().st_size > 10**6:
