@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli import model_serving
+
+if TYPE_CHECKING:
+    from gateway.modelkit.manifest import Manifest
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,33 +37,38 @@ class Normalize(StrEnum):
 
 
 @app.command()
-def export(
+def export(  # noqa: PLR0917 - the command's own options
     weights: Annotated[
         Path,
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="torchvision ResNet-50 state dict (.safetensors, .pth, .pt), or an ONNX classifier (.onnx)",
+            help="torchvision ResNet-50 state dict (.safetensors, .pth, .pt); or an ONNX classifier or detector",
         ),
     ],
     labels: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, help="Class names, one a line, in the order of the logits")
+        Path, typer.Option(exists=True, dir_okay=False, help="Class names, one a line, in the order of the outputs")
     ],
     out: Annotated[Path, typer.Option(file_okay=False, help="Model repository to put it into")],
     name: Annotated[str, typer.Option(help="The model's name")] = "resnet50",
     normalize: Annotated[
         Normalize, typer.Option(help="imagenet: the model was trained on ImageNet-normalised input; none: on 0 to 1")
     ] = Normalize.NONE,
+    size: Annotated[
+        int | None, typer.Option(min=32, max=4096, help="Height and width, if an ONNX file leaves them open")
+    ] = None,
 ) -> None:
     """Make NAME/ in the repository OUT: the graph with a uint8 input, labels, manifest and configurations.
 
-    Nothing in the checkpoint is run. PyTorch is not needed.
+    An ONNX file with the output [batch, 4 + classes, anchors] is a detector: the YOLO layout. Nothing in a checkpoint
+    is run. PyTorch is not needed.
     """
     try:
         from gateway.modelkit import artefact, manifest  # noqa: PLC0415 - needs the extra "export"
 
-        names = manifest.check_labels(labels.read_text(encoding="utf-8").removesuffix("\n").split("\n"), labels)
-        folder = artefact.export(weights, names, out, name, normalize=normalize.value)
+        written = labels.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        names = manifest.check_labels(written, labels, fewest=1)
+        folder = artefact.export(weights, names, out, name, normalize=normalize.value, size=size)
         promised = manifest.read_manifest(folder)
     except ImportError as error:
         raise _missing(error) from None
@@ -68,8 +76,8 @@ def export(
         raise _refused(error) from None
     digest = promised.weights(artefact.VERSION)
     typer.echo(f"{folder}  {digest.bytes / 1e6:.1f} MB  SHA-256 {digest.sha256}")
-    typer.echo("Classes, in the order of the logits: " + ", ".join(names))
-    typer.echo("Offer it: add it to policies/models.yaml.")
+    typer.echo("Classes, in the order of the outputs: " + ", ".join(names))
+    typer.echo(f"Offer it: add it to policies/models.yaml, with task: {_task(promised)}.")
 
 
 @app.command()
@@ -87,6 +95,10 @@ def check(
         raise _missing(error) from None
     except ValueError as error:
         raise _refused(error) from None
+
+
+def _task(manifest: Manifest) -> str:
+    return "detection" if manifest.detects else "classification"
 
 
 def _refused(error: ValueError) -> typer.Exit:

@@ -13,7 +13,7 @@ import onnx
 from google.protobuf import text_format  # type: ignore[import-untyped] # it ships no types
 from tritonclient.grpc import model_config_pb2
 
-from gateway.modelkit.front import INPUT, OUTPUT, SIZE, add_uint8_front, classes_of, metadata_labels, set_metadata
+from gateway.modelkit.front import INPUT, add_uint8_front, classes_of, metadata_labels, output_shape, set_metadata
 from gateway.modelkit.manifest import (
     LABELS,
     MANIFEST,
@@ -30,20 +30,31 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 VERSION = "1"
+_CLASSIFIERS_BATCHES, _DETECTORS_BATCHES = ("16", "4, 8, 16"), ("4", "2, 4")
+"""The largest, and those that are waited for: a detector's image is eight times as large, and its output 2.8 MB."""
 _TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
 CONFIGURATIONS = ("onnxruntime-cuda", "onnxruntime-cpu", "onnxruntime-openvino", "openvino")
 TEMPLATES = ("config.pbtxt", *(f"configs/{name}.pbtxt" for name in CONFIGURATIONS), f"{VERSION}/model.py")
 
 
-def export(weights: Path, labels: tuple[str, ...], repository: Path, name: str, *, normalize: str = "none") -> Path:
-    """Make ``repository/name`` from a torchvision ResNet-50 checkpoint or an ONNX classifier.
+def export(
+    weights: Path,
+    labels: tuple[str, ...],
+    repository: Path,
+    name: str,
+    *,
+    normalize: str = "none",
+    size: int | None = None,
+) -> Path:
+    """Make ``repository/name`` from a torchvision ResNet-50 checkpoint, or an ONNX classifier or detector.
 
     Args:
-        weights: ``.safetensors``, ``.pth``, ``.pt``, or ``.onnx`` with one float32 input [batch, 3, 224, 224].
-        labels: The class names in the order of the logits.
+        weights: ``.safetensors``, ``.pth``, ``.pt``, or ``.onnx``; see ``add_uint8_front``.
+        labels: The class names in the order of the model's outputs.
         repository: The model repository; made if it is not there.
         name: The model's name; its folder must not exist yet.
         normalize: See ``add_uint8_front``.
+        size: Likewise.
 
     Returns:
         The model's folder. It appears whole or not at all.
@@ -54,7 +65,7 @@ def export(weights: Path, labels: tuple[str, ...], repository: Path, name: str, 
     folder = repository / name
     if folder.exists():
         raise ValueError(f"{folder} exists; choose another --name, or remove it")
-    model = add_uint8_front(_load(weights, len(labels)), normalize=normalize)
+    model = add_uint8_front(_load(weights, len(labels)), normalize=normalize, size=size)
     if classes_of(model) != len(labels):
         raise ValueError(f"{weights.name} has {classes_of(model)} classes, the labels are {len(labels)}")
     known = metadata_labels(model)
@@ -68,21 +79,36 @@ def export(weights: Path, labels: tuple[str, ...], repository: Path, name: str, 
         (made / VERSION).mkdir(parents=True)
         onnx.save(model, made / VERSION / "model.onnx")
         (made / LABELS).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+        manifest = _manifest(made, name, model, weights)
         for template in TEMPLATES:
             path = made / template
             path.parent.mkdir(exist_ok=True)
-            path.write_text(render(template, name, len(labels)), encoding="utf-8")
-        (made / MANIFEST).write_text(_manifest(made, name, model, weights).dump(), encoding="utf-8")
+            path.write_text(render(template, manifest), encoding="utf-8")
+        (made / MANIFEST).write_text(manifest.dump(), encoding="utf-8")
         check(made)
         made.rename(folder)
     return folder
 
 
-def render(template: str, name: str, classes: int) -> str:
-    """One file of ``templates/`` for that model. ``model.py`` is the same for all."""
+def render(template: str, manifest: Manifest) -> str:
+    """One file of ``templates/`` for a model. ``model.py`` is the same for all."""
     source: Traversable = files("gateway.modelkit") / "templates" / template
     text = source.read_text(encoding="utf-8")
-    return text if template.endswith(".py") else Template(text).substitute(name=name, classes=classes)
+    if template.endswith(".py"):
+        return text
+    batch, preferred = _DETECTORS_BATCHES if manifest.detects else _CLASSIFIERS_BATCHES
+    return Template(text).substitute(
+        name=manifest.name,
+        image=_dims(manifest.input),
+        output=manifest.output.name,
+        shape=_dims(manifest.output),
+        batch=batch,
+        preferred=preferred,
+    )
+
+
+def _dims(tensor: TensorShape) -> str:
+    return ", ".join("-1" if isinstance(length, str) else str(length) for length in tensor.shape[1:])
 
 
 def check(folder: Path) -> Manifest:
@@ -110,8 +136,8 @@ def _check_graph(path: Path, manifest: Manifest, labels: tuple[str, ...]) -> Non
     known = metadata_labels(model)
     if known != labels and not (manifest.detects and known is None):
         raise ValueError(f"{path.parent.parent / LABELS}: not the label order in the metadata of {path.name}")
-    if not manifest.detects and classes_of(model) != len(labels):
-        raise ValueError(f"{path}: {classes_of(model)} logits for {len(labels)} labels")
+    if classes_of(model) != len(labels):
+        raise ValueError(f"{path}: {classes_of(model)} classes for {len(labels)} labels")
 
 
 def read_config(path: Path) -> Any:
@@ -163,6 +189,10 @@ def _manifest(folder: Path, name: str, model: onnx.ModelProto, weights: Path) ->
         files={path: digest(folder / path) for path in (LABELS, f"{VERSION}/model.onnx")},
         source=SourceFile(name=weights.name, **digest(weights).model_dump()),
         opset=next(entry.version for entry in model.opset_import if entry.domain == ""),
-        input=TensorShape(name=INPUT, dtype="uint8", shape=["batch", SIZE, SIZE, 3]),
-        output=TensorShape(name=OUTPUT, dtype="float32", shape=["batch", classes_of(model)]),
+        input=TensorShape(name=INPUT, dtype="uint8", shape=["batch", *_lengths(model.graph.input[0])]),
+        output=TensorShape(name=model.graph.output[0].name, dtype="float32", shape=output_shape(model)),
     )
+
+
+def _lengths(value: onnx.ValueInfoProto) -> list[int]:
+    return [dimension.dim_value for dimension in value.type.tensor_type.shape.dim[1:]]

@@ -164,7 +164,7 @@ def test_the_default_configuration_is_tensorrt_in_half_precision_with_a_kept_eng
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_the_folder_is_what_the_export_writes_today(name: str) -> None:
-    assert (MODEL / name).read_text() == render(name, "brain_mri_resnet50", 4)
+    assert (MODEL / name).read_text() == render(name, read_manifest(MODEL))
 
 
 def test_the_card_says_what_must_be_said() -> None:
