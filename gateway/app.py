@@ -284,7 +284,7 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
     failures, failure = FailureModes(recorder), settings.admission.limiter_failure
     workers, http = Workers(settings.ingest), settings.http
     model_server = ResilientClient(
-        inference or TritonClient(settings.triton.url),
+        inference or TritonClient(settings.triton.url, catalog.scalings()),
         failures=settings.triton.breaker_failures,
         seconds=settings.triton.breaker_seconds,
         images=settings.triton.max_images,

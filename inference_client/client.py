@@ -41,8 +41,9 @@ class InferenceClient(Protocol):
 
         Args:
             model: The model's name.
-            images: uint8 [N, height, width, 3], RGB. Sent as it is, or as float32 [N, 3, height, width] in [0, 1] to a
-                model whose metadata asks for that. More than the model's maximum batch is sent as several requests.
+            images: uint8 [N, height, width, channels]: RGB, or grey for a model that takes one channel. Sent as it is,
+                or scaled to float32 and with the channels first to a model whose metadata asks for that. More than
+                the model's maximum batch is sent as several requests.
             shape: What an image must come back as: ``(classes,)`` for logits; -1 takes any length of 1 or more, such as
                 the anchors in ``(84, -1)``, the same for all images.
             timeout: Seconds left; becomes the gRPC timeout, and cancels the call on the server.

@@ -12,7 +12,38 @@ from inference_client.errors import InferenceRejected
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-Layout = Literal["uint8-nhwc", "float32-nchw"]
+Layout = Literal["nhwc", "nchw"]
+Datatype = Literal["UINT8", "FP32"]
+_CHANNELS = (3, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """How pixels become the float32 that a model takes: (pixel / divide_by - mean) / std.
+
+    Attributes:
+        divide_by: More than 0.
+        mean: One number, or one a channel.
+        std: Likewise; none is 0.
+    """
+
+    divide_by: float = 255.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def apply(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Uint8 [N, height, width, channels] as float32 of the same shape."""
+        scaled = images.astype(np.float32)
+        scaled /= np.float32(self.divide_by)
+        if any(self.mean):
+            scaled -= np.array(self.mean, np.float32)
+        if any(each != 1 for each in self.std):
+            scaled /= np.array(self.std, np.float32)
+        return scaled
+
+
+PLAIN = Scaling()
+"""To between 0 and 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +53,9 @@ class ModelMetadata:
     Attributes:
         input: Name of its only input.
         output: Name of its only output.
-        layout: How the input wants its images.
+        datatype: KServe's name of the input's type.
+        layout: Where the channels are: last, or before the rows.
+        channels: 3 or 1.
         max_batch: Most images in one request; 0 if the server sets no limit.
         height: Pixels.
         width: Pixels.
@@ -30,7 +63,9 @@ class ModelMetadata:
 
     input: str
     output: str
+    datatype: Datatype
     layout: Layout
+    channels: int
     max_batch: int
     height: int
     width: int
@@ -48,28 +83,29 @@ class ModelMetadata:
         shape = list(tensor.shape)
         if len(shape) != 4 or shape[0] != -1:
             raise InferenceRejected(f"the model's input must be a batch of images, not {shape}")
-        layout: Layout
-        if tensor.datatype == "UINT8" and shape[3] == 3:
-            layout, (height, width) = "uint8-nhwc", shape[1:3]
-        elif tensor.datatype == "FP32" and shape[1] == 3:
-            layout, (height, width) = "float32-nchw", shape[2:4]
-        else:
+        last, first = shape[3] in _CHANNELS, shape[1] in _CHANNELS
+        if tensor.datatype not in {"UINT8", "FP32"} or not (last or first):
             raise InferenceRejected(f"the model's input is {tensor.datatype} {shape}; no such images are made here")
-        return cls(tensor.name, metadata.outputs[0].name, layout, config.max_batch_size, height, width)
+        # Where both could be channels, bytes have them last and floats first, as is usual.
+        layout: Layout = "nhwc" if last and (tensor.datatype == "UINT8" or not first) else "nchw"
+        channels, (height, width) = (shape[3], shape[1:3]) if layout == "nhwc" else (shape[1], shape[2:4])
+        names = tensor.name, metadata.outputs[0].name
+        return cls(*names, tensor.datatype, layout, channels, config.max_batch_size, height, width)
 
     def check(self, images: npt.NDArray[np.uint8]) -> None:
-        """Raises InferenceRejected for what is not a batch of one or more uint8 RGB images of the model's size."""
+        """Raises InferenceRejected for what is not a batch of one or more uint8 images of the model's size."""
         size = (self.height, self.width)
-        fits = images.ndim == 4 and images.dtype == np.uint8 and images.shape[0] > 0 and images.shape[3] == 3
+        fits = images.ndim == 4 and images.dtype == np.uint8 and len(images) > 0 and images.shape[3] == self.channels
         if not fits or any(wanted not in {-1, found} for wanted, found in zip(size, images.shape[1:3], strict=True)):
-            raise InferenceRejected(f"the model takes uint8 images [1 or more, {size[0]}, {size[1]}, 3]")
+            raise InferenceRejected(f"the model takes uint8 images [1 or more, {size[0]}, {size[1]}, {self.channels}]")
 
     def blank(self) -> npt.NDArray[np.uint8]:
         """One black image, to ask whether the model answers at all."""
-        return np.zeros((1, max(self.height, 1), max(self.width, 1), 3), np.uint8)
+        return np.zeros((1, max(self.height, 1), max(self.width, 1), self.channels), np.uint8)
 
-    def arrange(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], str]:
-        """uint8 [N, height, width, 3] in the model's layout, and its KServe datatype."""
-        if self.layout == "uint8-nhwc":
-            return np.ascontiguousarray(images), "UINT8"
-        return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / np.float32(255), "FP32"
+    def arrange(self, images: npt.NDArray[np.uint8], scaling: Scaling = PLAIN) -> tuple[npt.NDArray[Any], Datatype]:
+        """Uint8 [N, height, width, channels] as the model takes it, and its KServe datatype."""
+        made: npt.NDArray[Any] = images if self.datatype == "UINT8" else scaling.apply(images)
+        if self.layout == "nchw":
+            made = made.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(made), self.datatype

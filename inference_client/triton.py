@@ -17,15 +17,17 @@ from tritonclient.utils import InferenceServerException
 from inference_client.client import Inference
 from inference_client.errors import InferenceError, InferenceRejected, InferenceTimeout, InvalidAnswer, ModelNotReady
 from inference_client.message import METHOD, message
-from inference_client.metadata import ModelMetadata
+from inference_client.metadata import PLAIN, ModelMetadata
 from inference_client.trace import trace_metadata
 from inference_client.translate import translate
 from inference_client.validate import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Mapping
 
     import numpy.typing as npt
+
+    from inference_client.metadata import Scaling
 
 Answer = TypeVar("Answer")
 
@@ -99,10 +101,12 @@ class TritonClient:
 
     Args:
         url: ``host:port`` of Triton's gRPC listener.
+        scaling: Model to how its pixels are scaled, where its input is float32; ``PLAIN`` where it is not named.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, scaling: Mapping[str, Scaling] | None = None) -> None:
         self._url = url
+        self._scaling = dict(scaling or {})
         self._connection: InferenceServerClient | None = None
         self._channel: grpc.aio.Channel | None = None
         self._model_infer: Any = None
@@ -227,7 +231,7 @@ class TritonClient:
 
     async def _send(self, request: _Request, metadata: ModelMetadata, images: npt.NDArray[np.uint8]) -> InferResult:
         """One request to the server: at most as many images as it takes at once."""
-        array, datatype = metadata.arrange(images)
+        array, datatype = metadata.arrange(images, self._scaling.get(request.model, PLAIN))
         left = request.deadline.left()
         written = message(
             request.model,

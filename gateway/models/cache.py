@@ -67,7 +67,7 @@ class AnswerCache:
             tensor: SHA-256 of the tensor, hex.
             spec: The version asked.
         """
-        parts = (tenant, tensor, spec.name, spec.version, spec.digest)
+        parts = (tenant, tensor, spec.name, spec.version, spec.digest, repr(spec.input))
         return hmac.digest(
             self._secret, b"".join(struct.pack(">I", len(p)) + p.encode() for p in parts), hashlib.sha256
         )

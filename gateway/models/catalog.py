@@ -13,6 +13,7 @@ from gateway.modelkit.manifest import LABELS, read_labels, read_manifest, verify
 from gateway.models.offer import Offer
 from gateway.models.policy import fault, read_policy
 from gateway.models.spec import NO_FINDING, UNCERTAIN, DetectionSpec, InputSpec, ModelSpec
+from inference_client.metadata import Scaling
 from inference_client.routing import Route
 
 if TYPE_CHECKING:
@@ -75,6 +76,14 @@ class ModelCatalog:
                 files = {path: file for path, file in files.items() if path.split("/")[0] in {LABELS, version}}
             checked += verify_files(folder, files, missing="allowed")
         return checked
+
+    def scalings(self) -> dict[str, Scaling]:
+        """Model to how its pixels become floats, where it takes floats."""
+        return {
+            spec.name: Scaling(spec.input.divide_by, spec.input.mean, spec.input.std)
+            for spec in self
+            if spec.input.dtype == "float32"
+        }
 
     def __iter__(self) -> Iterator[ModelSpec]:
         """The main version of each."""

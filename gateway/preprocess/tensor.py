@@ -28,7 +28,7 @@ class Tensor:
     """The only thing that leaves for the model server.
 
     Attributes:
-        array: uint8 [frames, height, width, 3], RGB, C-contiguous.
+        array: uint8 [frames, height, width, channels], C-contiguous: RGB, or grey for a model of one channel.
         digest: SHA-256 of the array's bytes, hex.
         placements: Where each frame's picture stands in it.
     """
@@ -50,12 +50,14 @@ def to_tensor(image: SanitizedImage, spec: InputSpec) -> Tensor:
     if not isinstance(image, SanitizedImage):
         raise TypeError("only a SanitizedImage becomes a tensor")
     placements = tuple(Placement.of(frame.shape, spec, image.stored) for frame in image.frames)
-    array = np.empty((len(image.frames), spec.height, spec.width, 3), np.uint8)
+    array = np.empty((len(image.frames), spec.height, spec.width, spec.channels), np.uint8)
     for place, frame, at in zip(array, image.frames, placements, strict=True):
         if (at.width, at.height) != (spec.width, spec.height):
             place[...] = PADDING
         resized = _resize(frame, at.width, at.height)
         window = place[at.top : at.top + at.height, at.left : at.left + at.width]
+        if spec.colour == "grey" and resized.ndim == 3:
+            resized = np.asarray(Image.fromarray(resized).convert("L"))
         window[...] = resized[:, :, None] if resized.ndim == 2 else resized
     return Tensor(array, hashlib.sha256(array.data).hexdigest(), placements)
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.support.problems import assert_problem
+from tests.support.processes import within
 from tests.support.site import MODEL
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def test_a_rollback_needs_no_model_server_and_reaches_callers_at_once(site: Site
     assert {each["version"]: each["share"] for each in done.json()["versions"]} == {"1": 0, "2": 100}
     assert predict(operator).json()["model"]["version"] == "2"
     assert operator.get("/v1/models").json()["models"][0]["version"] == "2"
-    assert operator.get("/readiness").json()["models"] == {MODEL: "ok"}
+    assert within(3, lambda: operator.get("/readiness").json()["models"] == {MODEL: "ok"})  # asked once a second
     [changed] = operator.get("/v1/admin/models").json()["models"]
     assert (changed["changed"]["action"], changed["changed"]["note"]) == ("rollback", "to the new one")
     record = operator.get("/v1/admin/audit", params={"type": "model.changed"}).json()["records"][0]

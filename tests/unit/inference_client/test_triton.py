@@ -204,7 +204,7 @@ async def test_images_that_do_not_fit_the_model_are_not_sent(
 
 
 @pytest.mark.parametrize(
-    ("datatype", "shape"), [("FP16", (-1, 3, 8, 8)), ("UINT8", (-1, 3, 8, 8)), ("UINT8", (8, 8, 3))]
+    ("datatype", "shape"), [("FP16", (-1, 3, 8, 8)), ("UINT8", (-1, 4, 8, 8)), ("UINT8", (8, 8, 3))]
 )
 async def test_a_model_that_asks_for_something_else_is_not_fed(
     client: TritonClient, server: KServeServer, datatype: str, shape: tuple[int, ...]

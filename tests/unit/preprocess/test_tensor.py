@@ -46,6 +46,17 @@ def test_resizing_is_pillows_bicubic_and_ignores_the_aspect_ratio(sanitized):
     assert np.abs(array[0, :, :, 0].astype(int) - plain).mean() < 4
 
 
+def test_a_model_of_one_channel_gets_luma(sanitized):
+    rng = np.random.default_rng(3)
+    grey, colour = rng.integers(0, 256, (16, 16), np.uint8), rng.integers(0, 256, (40, 30, 3), np.uint8)
+    array = to_tensor(sanitized(grey, colour), InputSpec(height=16, width=16, colour="grey")).array
+    assert array.shape == (2, 16, 16, 1)
+    np.testing.assert_array_equal(array[0, :, :, 0], grey)
+    small = Image.fromarray(colour).resize((16, 16), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    luma = np.asarray(small, np.float64) @ (0.299, 0.587, 0.114)  # ITU-R BT.601
+    assert np.abs(array[1, :, :, 0] - luma).max() <= 1
+
+
 def test_the_digest_tells_tensors_apart(sanitized):
     one = to_tensor(sanitized(np.zeros((224, 224), np.uint8)), InputSpec())
     frame = np.zeros((224, 224), np.uint8)
