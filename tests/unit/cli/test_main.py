@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from gateway.cli.local import use_local_state
 from gateway.cli.main import app
-from gateway.cli.serve import listen
+from gateway.cli.serve import listen, listen_for_metrics
 from gateway.embedded.secrets import NAMES, ensure_secrets
 from gateway.embedded.state import StateFolder
+from gateway.settings import MetricsSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 SERVED = ("HTTP_HOST", "HTTP_PORT", "HTTP_WORKERS")
@@ -86,6 +87,22 @@ def test_a_secret_that_is_too_short_is_not_repeated(clean: Path, monkeypatch: py
     answer = CliRunner().invoke(app, ["serve", "--port", "0"])
     assert answer.exit_code == 1
     assert "hunter2" not in answer.output
+
+
+def test_metrics_take_another_port_if_nobody_named_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("METRICS_PORT", "METRICS_HOST", "METRICS_ENABLED"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        unnamed = MetricsSettings.model_construct(enabled=True, host="127.0.0.1", port=port, _fields_set=set())
+        with listen_for_metrics(unnamed, or_anywhere=True) or socket.socket() as other:
+            assert other.getsockname()[1] not in {0, port}
+        for settings, anywhere in ((unnamed, False), (MetricsSettings(port=port), True)):
+            with pytest.raises(typer.Exit):
+                listen_for_metrics(settings, or_anywhere=anywhere)
+    assert listen_for_metrics(MetricsSettings(enabled=False)) is None
 
 
 def test_a_busy_port_names_itself_and_the_option(capsys: pytest.CaptureFixture[str]) -> None:
