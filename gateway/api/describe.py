@@ -122,33 +122,62 @@ IMAGE_BODY: dict[str, Any] = {
     },
 }
 
+_SAID_BESIDE: dict[str, Any] = {
+    "deidentification": {
+        "policy": "basic",
+        "policy_digest": "a98796ec…",
+        "methods": ["113100", "113101"],
+        "actions": {"removed": 31, "uid": 6},
+        "groups": {"0008": 14, "0010": 12, "0020": 4, "private": 7},
+        "text_found": {},
+        "frames_looked_at": 1,
+        "regions_masked": 2,
+        "masked_share": 0.0312,
+        "seconds_text": 0.0741,
+    },
+    "warnings": [],
+    "id": EXAMPLE_ID,
+    "study": "2.25.113059749145936325402354257176981405696",
+    "instance": "2.25.329800735698586629295641978511506172918",
+}
+_CLASSIFIED: dict[str, Any] = {
+    "prediction": "Glioma",
+    "confidence": 0.93,
+    "latency_ms": 71.4,
+    "task": "classification",
+    "probabilities": {"Glioma": 0.93, "Meningioma": 0.04, "Pituitary": 0.02, "No Tumor": 0.01},
+    "model": {"name": "brain_mri_resnet50", "version": "1", "digest": "5b2682e9…"},
+    "frames": [],
+}
+_DETECTED: dict[str, Any] = {
+    "prediction": "Nodule",
+    "confidence": 0.81,
+    "latency_ms": 624.7,
+    "task": "detection",
+    "image": {"rows": 2500, "columns": 2048},
+    "model": {"name": "chest", "version": "1", "digest": "c04f1e77…"},
+    "frames": [
+        {
+            "frame": 1,
+            "prediction": "Nodule",
+            "confidence": 0.81,
+            "detections": [
+                {
+                    "label": "Nodule",
+                    "score": 0.81,
+                    "box": {"x_min": 1210.9, "y_min": 871.1, "x_max": 1296.9, "y_max": 964.8},
+                }
+            ],
+        }
+    ],
+}
 ANSWER: dict[str, Any] = {
-    "description": "What the model says, and what was removed before it was asked",
+    "description": "What the model says, in the form of its task, and what was removed before it was asked",
     "content": {
         "application/json": {
-            "example": {
-                "prediction": "Glioma",
-                "confidence": 0.93,
-                "latency_ms": 71.4,
-                "probabilities": {"Glioma": 0.93, "Meningioma": 0.04, "Pituitary": 0.02, "No Tumor": 0.01},
-                "model": {"name": "brain_mri_resnet50", "version": "1", "digest": "5b2682e9…"},
-                "frames": [],
-                "deidentification": {
-                    "policy": "basic",
-                    "policy_digest": "a98796ec…",
-                    "methods": ["113100", "113101"],
-                    "actions": {"removed": 31, "uid": 6},
-                    "groups": {"0008": 14, "0010": 12, "0020": 4, "private": 7},
-                    "text_found": {},
-                    "frames_looked_at": 1,
-                    "regions_masked": 2,
-                    "masked_share": 0.0312,
-                    "seconds_text": 0.0741,
-                },
-                "warnings": [],
-                "id": EXAMPLE_ID,
-                "study": "2.25.113059749145936325402354257176981405696",
-                "instance": "2.25.329800735698586629295641978511506172918",
+            "examples": {
+                "classification": {"value": _CLASSIFIED | _SAID_BESIDE},
+                "detection": {"value": _DETECTED | _SAID_BESIDE},
             }
         }
     },

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from gateway.api.describe import ANSWER
 from gateway.deid.image import Pseudonyms
 from gateway.deid.report import DeidReport
 from gateway.errors import BadModelAnswer
@@ -106,3 +107,12 @@ def test_the_largest_answer_is_as_large_as_it_may_be():
     assert all(len(one.detections) == 300 for one in made.frames)
     text = json.dumps(made.model_dump_json())
     assert largest_answer([model], 16) / 4 < len(text) <= largest_answer([model], 16)
+
+
+def test_the_examples_of_the_description_are_such_answers():
+    examples = ANSWER["content"]["application/json"]["examples"]
+    adapter = TypeAdapter(PredictAnswer)
+    assert {name: adapter.validate_python(each["value"]).task for name, each in examples.items()} == {
+        "classification": "classification",
+        "detection": "detection",
+    }
