@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from benchmarks.serving.rig import Party
 
 SHARE = 0.6
+JUDGED_SECONDS = 300.0
+"""A shorter run says nothing of a slope."""
 STRETCH = 30.0
 """Seconds of one row, and of one seed."""
 SETTLING = 0.2
@@ -156,6 +158,8 @@ def show(report: Report, soaked: Soaked) -> None:
     strange = sum(count for status, count in counts.items() if status in {0, 500, 502, 504})
     slopes = ", ".join(f"{name} {soaked.slope(name):+.2f}" for name in soaked.memories)
     met = "met" if soaked.slope("gateway") < GOAL else "missed"
+    if soaked.ends[-1] < JUDGED_SECONDS:
+        met = "too short to judge"
     report.line(
         f"{total:,} requests, {good:,} of them answered with 200, {counts[503]:,} refused for load (503); 500, 502, "
         f"504 or unanswered: {strange}. Slope of memory, MiB a "
