@@ -138,3 +138,13 @@ def test_every_service_of_the_compose_file_is_hardened() -> None:
         lasting = service["restart"] != "no" and name != "gateway"  # the gateway's is in its image
         assert "healthcheck" in service or not lasting, name
         assert not service.get("privileged"), name
+
+
+def test_the_autoscaler_looks_at_a_metric_that_there_is() -> None:
+    asked = {
+        each["pods"]["metric"]["name"]
+        for each in objects("HorizontalPodAutoscaler")[0]["spec"]["metrics"]
+        if "pods" in each
+    }
+    assert asked
+    assert all(f"`{name}`" in (ROOT / "docs" / "observability" / "metrics.md").read_text() for name in asked)
