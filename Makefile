@@ -62,7 +62,7 @@ SERVING := $(foreach name,cost ways workers overload soak,benchmarks/serving_$(n
 NO_TABLES := $(SERVING) benchmarks/gate.py benchmarks/gpu.py benchmarks/locustfile.py
 
 .PHONY: bench
-bench: install ## Measure serving, write docs/performance.md (35 minutes on a machine that does nothing else; QUICK=1: 10)
+bench: install ## Measure serving, write docs/performance.md (half an hour, on a machine that does nothing else; QUICK=1: 8 minutes)
 	@for file in $(SERVING); do echo "== $$file"; $(PY) $$file $(if $(QUICK),--quick) || exit 1; done
 
 .PHONY: bench-tables

@@ -5,7 +5,7 @@
     python benchmarks/serving_ways.py --rounds 4 --seconds 8
     python benchmarks/serving_ways.py --no-write   leaves docs/performance.md as it is
 
-Closed loop at 1 to 64 callers, then open loop (Poisson) at 50 to 150 % of each way's own capacity. All ways take turns
+Closed loop at 1 to 64 callers, then open loop (Poisson) at 50 to 120 % of each way's own capacity. All ways take turns
 within seconds. Triton is given finished tensors (uint8, 224 x 224) by HTTP; the other two are given a JPEG of 512 by
 512, which they decode and resize. Batch sizes are Triton's own statistics. A fifth row is the gateway with its look for
 burned-in text. At the end the same ratio once more with Triton on cores of its own, as behind a GPU: what is left of it
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CALLERS = {True: (1, 4, 16, 64), False: (1, 2, 4, 8, 16, 32, 64)}
-SHARES = {True: (50, 100, 120), False: (50, 60, 70, 80, 90, 100, 110, 120, 150)}
+SHARES = {True: (50, 100, 120), False: (50, 70, 90, 100, 110, 120)}
 GOAL = 0.95
 HISTOGRAM_CALLERS = 16
 
@@ -168,10 +168,10 @@ def _draw_batches(axis: Axes, measured: Measured) -> None:
 def main() -> int:
     parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, help="of the closed loops; default 2, with --quick 1")
-    parser.add_argument("--seconds", type=float, help="length of one run; default 3.5, with --quick 2")
+    parser.add_argument("--seconds", type=float, help="length of one run; default 3, with --quick 2")
     choice = parser.parse_args()
     choice.rounds = choice.rounds or (1 if choice.quick else 2)
-    choice.seconds = choice.seconds or (2.0 if choice.quick else 3.5)
+    choice.seconds = choice.seconds or (2.0 if choice.quick else 3.0)
     report = Report("ways", choice.docs)
     with Generator() as generator, progress() as bar:
         with tempfile.TemporaryDirectory(prefix="srv-", dir="/tmp") as name, Serving(Path(name)) as serving:

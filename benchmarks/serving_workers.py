@@ -1,6 +1,6 @@
 """How many processes: gateway processes (HTTP_WORKERS), and processes each that decode (INGEST_WORKER_PROCESSES).
 
-    python benchmarks/serving_workers.py              three loads, five shapes; about 4 minutes
+    python benchmarks/serving_workers.py              three loads, five shapes; about 3 minutes
     python benchmarks/serving_workers.py --quick      about 1.5 minutes
     python benchmarks/serving_workers.py --shapes 1x1 1x2 2x2 --callers 32
     python benchmarks/serving_workers.py --no-write   leaves docs/performance.md as it is
@@ -110,11 +110,11 @@ def main() -> int:
     parser = arguments(__doc__)
     parser.add_argument("--shapes", nargs="+", help="default: 1x1 1x2 2x1 2x2 4x1, with --quick the first three")
     parser.add_argument("--callers", type=int, default=16)
-    parser.add_argument("--rounds", type=int, help="default 3, with --quick 1")
+    parser.add_argument("--rounds", type=int, help="default 2, with --quick 1")
     parser.add_argument("--seconds", type=float, help="length of one run; default 3, with --quick 2")
     choice = parser.parse_args()
     choice.shapes = choice.shapes or SHAPES[choice.quick]
-    choice.rounds = choice.rounds or (1 if choice.quick else 3)
+    choice.rounds = choice.rounds or (1 if choice.quick else 2)
     choice.seconds = choice.seconds or (2.0 if choice.quick else 3.0)
     report = Report("workers", choice.docs)
     with (
