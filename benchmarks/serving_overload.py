@@ -188,12 +188,12 @@ def show(report: Report, measured: Measured) -> bool:
         f"under 5 %: {said[2]}), at most {most / 2**20:.0f} MiB. The generator took at most {100 * cpu:.1f} % of "
         f"a core and sent its requests at most {late:.1f} ms late (p99)."
     )
-    if NULL in measured.name:  # where a request costs little else
+    if NULL in measured.name and measured.answer_cpu:  # where a request costs little else
         answer, refusal = 1e3 * statistics.median(measured.answer_cpu), 1e3 * measured.refusal_cpu()
         report.line(
             f"CPU of the gateway: {answer:.1f} ms an answer, {refusal:.2f} ms a refusal "
-            f"({100 * refusal / answer:.0f} %). Where the gateway itself is the limit, half as much again as it can do, "
-            f"refused at that price, leaves {100 * (1 - 0.5 * refusal / answer):.0f} % for answers."
+            f"({100 * refusal / answer:.0f} %). Where the gateway itself is the limit, half as much again as it can "
+            f"do, refused at that price, leaves {100 * (1 - 0.5 * refusal / answer):.0f} % for answers."
         )
     if measured.burst is not None:
         report.line(_burst_line(*measured.burst))
