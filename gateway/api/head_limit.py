@@ -30,13 +30,17 @@ class BoundedHeadProtocol(HttpToolsProtocol):
     Attributes:
         max_head_bytes: Largest head (request line and headers), and largest trailer section.
         head_seconds: Longest a head may take, from the connection's start or the first byte after the last request.
+        first_seconds: At the server's end, how long a connection that has sent nothing yet may still begin to: its
+            caller was accepted and cannot know.
     """
 
     max_head_bytes: ClassVar[int] = 32 * 2**10
     head_seconds: ClassVar[float] = 10.0
+    first_seconds: ClassVar[float] = 0.5
 
     _since_step = 0
     _stepped = False
+    _last = False
     _head_timer: asyncio.TimerHandle | None = None
 
     @override
@@ -67,6 +71,8 @@ class BoundedHeadProtocol(HttpToolsProtocol):
         self._stepped = True
         self._stop_head_timer()
         super().on_headers_complete()
+        if self._last:
+            self.cycle.keep_alive = False
         # What came with the head is held; the rest waits in the kernel until the application asks for it, or is done.
         self.flow.pause_reading()
 
@@ -79,6 +85,15 @@ class BoundedHeadProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._stepped = True
         super().on_message_complete()
+
+    @override
+    def shutdown(self) -> None:
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        if cycle is None and not self._last:
+            self._last = True
+            self.loop.call_later(self.first_seconds, super().shutdown)
+        else:
+            super().shutdown()
 
     def awaits_head(self) -> bool:
         """Whether what comes next belongs to a head."""

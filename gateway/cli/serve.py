@@ -170,8 +170,16 @@ def run(http: HttpSettings, listener: socket.socket, metrics: socket.socket | No
         return
     os.environ[_SUPERVISOR] = str(os.getpid())
     listener.set_inheritable(True)
+
+    class Supervisor(Multiprocess):
+        """Holds the socket no longer than the processes that accept from it: nobody is to wait there for an answer."""
+
+        def terminate_all(self) -> None:
+            super().terminate_all()
+            listener.close()
+
     with metrics_of_all(metrics):
-        Multiprocess(config, sockets=[listener]).run()
+        Supervisor(config, sockets=[listener]).run()
 
 
 @contextmanager

@@ -29,24 +29,28 @@ PAUSE, DRAIN = 0.6, 2.0
 
 @dataclass
 class Caller:
-    """One that a balancer sends to the gateway while that says it is ready."""
+    """One that a balancer sends to the gateway while that says it is ready; or one that goes on until it is refused."""
 
     gateway: RunningGateway
     ready: threading.Event
+    heeds: bool
     answers: dict[str, int] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     closes: int = 0
 
     def run(self) -> None:
         with self.gateway.client() as client:
-            while self.ready.is_set():
+            while self.ready.is_set() or not self.heeds:
                 name = str(uuid4())
                 head = {"Content-Type": "image/png", "X-Request-ID": name}
                 try:
                     answer = client.post("/v1/predict", content=PNG, headers=head)
+                except httpx.ConnectError:  # nothing was sent
+                    assert not self.heeds
+                    return
                 except httpx.HTTPError:
                     self.broken.append(name)
-                    continue
+                    return
                 self.answers[name] = answer.status_code
                 self.closes += answer.headers.get("Connection") == "close"
 
@@ -68,7 +72,7 @@ def test_a_process_that_ends_under_load_loses_nothing(stack, tmp_path: Path) -> 
     with running_gateway(stack, tmp_path, INGEST_WORKER_PROCESSES="1", **variables) as gateway:
         ready = threading.Event()
         ready.set()
-        callers = [Caller(gateway, ready) for _ in range(5)]
+        callers = [Caller(gateway, ready, heeds=number < 3) for number in range(6)]
         threads = [threading.Thread(target=caller.run) for caller in callers]
         for thread in threads:
             thread.start()
