@@ -238,9 +238,12 @@ class Services:
 
     def told(self, story: Story) -> None:
         """An image or object has gone through the pipeline, however far: for the metrics and the traces."""
-        self.meter.told(story)
-        if self.tracer is not None:
-            self.tracer.told(story)
+        try:
+            self.meter.told(story)
+            if self.tracer is not None:
+                self.tracer.told(story)
+        except Exception:  # what is said about a request must not be what fails it
+            log.exception("metrics.defect")
 
     async def _send_traces(self) -> None:
         if self.tracer is not None:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 _HEAD = """# Metrics
 
 Made from the code by `make docs`. A label's values are names of ours; *most* is how many label sets there can be: what
-comes beyond them is counted under `other`. *Over processes* is what the gateway's processes together show. Histograms of seconds have the buckets {buckets}.
+comes beyond them is counted under `other`. *Over processes* is what the gateway's processes together show.
+Histograms of seconds have the buckets {buckets}.
 
 | metric | kind | labels (most) | over processes | what |
 |---|---|---|---|---|
