@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from gateway.settings import Settings
 
-REPOSITORY = Path(__file__).parent / "versions"
+REPOSITORY = Path(__file__).parent / "versioned_models"
 POLICY = REPOSITORY / "models.yaml"
 MODEL = "tiny"
 SAYS = {"1": "one", "2": "two"}
