@@ -100,13 +100,13 @@ class Rounds:
         return self._disturbed(plan, LOSES, (self._back, self._forward, self._restart, self._flush))
 
     def failed_over(self, plan: Plan) -> list[Report]:
-        """In the midst of it: what was not copied is lost."""
+        """In the midst of it, to a replica that has heard nearly all, or of no window."""
         self._number += 1
         watched = Watched(self._folder / str(self._number))
         try:
             self._crowd.begin(Task(watched.url, plan, 2 * SECONDS + 3))
             time.sleep(self._chance.uniform(0.5, 1.5))
-            watched.fail_over()
+            watched.fail_over(heard=self._chance.random() < 0.5)
             return self._crowd.reports()
         finally:
             watched.stop()

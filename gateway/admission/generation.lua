@@ -6,8 +6,11 @@
 -- server answers, its clock was set), there is none until every process has reported what it remembers (report.lua).
 -- Whoever is waited for is known to the processes alone, from their pulses: a server that lost all lost that too.
 --
--- KEYS   generation (a string), members (a hash: process, time of its last pulse, negative if it has left), recovery (a
---        hash: its number, which becomes the generation; want:<process>, done:<process>; how many reports came)
+-- A process that joins decides nothing before a member has heard of it: else nobody would wait for it.
+--
+-- KEYS   generation (a string), members (a hash: process, time of its last pulse; negative if it has left, with half a
+--        microsecond if it only joins), recovery (a hash: its number, which becomes the generation; want:<process>,
+--        done:<process>; how many reports came)
 -- ARGV   operation, process, earliest and latest time in us, then what the operation takes
 --
 -- leave                                      Answer { 1, time }
@@ -18,7 +21,8 @@
 --        number    of a recovery, if one is to be begun
 --        least     processes that must have reported
 --        force     1: those that are missing have been waited for long enough
---        Answer { 1, time, generation, time of another's last pulse or 0 } or { 0, time, recovery, how far it is }
+--        Answer { 1, time, generation, time of another member's last pulse or 0, whether this process is a member }
+--        or { 0, time, recovery, how far it is, 0 }
 --
 -- All of them: { -2, time } if the time is not between earliest and latest.
 
@@ -50,6 +54,10 @@ if operation == 'pulse' then
   return answer
 end
 
+local own = tonumber(redis.call('HGET', members, process) or 0)
+local member = own > 0 and own % 1 == 0
+if not member then redis.call('HSET', members, process, now + 0.5) end
+
 local doubted, reported, number, least, force = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9] == '1'
 local current, running = redis.call('GET', generation), redis.call('HGET', recovery, 'number')
 if current and current == doubted then
@@ -59,9 +67,10 @@ end
 if current then
   local seen, all = 0, redis.call('HGETALL', members)
   for i = 1, #all, 2 do
-    if all[i] ~= process then seen = math.max(seen, tonumber(all[i + 1])) end
+    local at = tonumber(all[i + 1])
+    if all[i] ~= process and at % 1 == 0 then seen = math.max(seen, at) end
   end
-  return { 1, now, current, seen }
+  return { 1, now, current, seen, member and 1 or 0 }
 end
 if not running or running == doubted then
   running = number
@@ -89,6 +98,10 @@ end
 if reported == running and (force or (missing == 0 and done >= least)) then
   redis.call('SET', generation, running)
   redis.call('DEL', recovery)
-  return { 1, now, running, now }
+  for i = 1, #all, 2 do
+    local name = all[i]:match('^done:(.*)$')
+    if name then redis.call('HSET', members, name, now) end
+  end
+  return { 1, now, running, now, 1 }
 end
-return { 0, now, running, far + done }
+return { 0, now, running, far + done, 0 }

@@ -42,6 +42,7 @@ _JOIN_SECONDS = 1.0  # for which a first process waits for the others, and a new
 _MISSING_SECONDS = 3.0  # without any news, until those that did not report are held to be gone
 _PATIENCE_SECONDS = 2.0  # longest that a request waits
 _AT_ONCE = 16
+_ANY_NUMBER = 1_000_000
 
 _HEAD = struct.Struct(">8sBQQ")  # recovery or generation, whether it is a generation, earliest and latest time
 _WINDOW = struct.Struct(">QBB")  # length of a sub-bucket in us, how many of them, how many charges
@@ -56,24 +57,36 @@ class Recovery:
     Args:
         server: The server.
         remembered: What this process let in, as far as it still counts.
-        processes: Those that share the limits, as far as is known before they are heard of.
+        name: Of this process.
+        processes: How many share the limits, as far as is known before they are heard of.
+        peers: Those that were heard of elsewhere, if this server takes the place of another; None if it does not.
     """
 
-    def __init__(self, server: WindowServer, remembered: Callable[[], Iterable[Remembered]], *, processes: int) -> None:
+    def __init__(
+        self,
+        server: WindowServer,
+        remembered: Callable[[], Iterable[Remembered]],
+        *,
+        name: str,
+        processes: int,
+        peers: set[bytes] | None = None,
+    ) -> None:
         self.generation: bytes | None = None
         self.recovered = 0
+        self.peers = peers or set()
         self._server = server
         self._remembered = remembered
         self._processes = processes
-        self._name = secrets.token_hex(8)
-        self._peers: list[bytes] = []
-        self._peers_since = 0.0
-        self._decided = False  # whether this process ever let anything in by this server
+        self._name = name
+        self._peers_stay = 0.0  # until when none of them is forgotten
+        self._decided = peers is not None  # whether this process may have let anything in by this server
         self._known = b""  # the generation that it last decided in
         self._part = b""  # the recovery to which it has begun to report
         self._reported = b""  # the one to which it has reported all
         self._doubted = b""
-        self._joined_at: int | None = None  # the server's time when it was first asked by a process that knew no time
+        self._agreed_at = 0.0
+        self._hasty = False  # whether something was lost before this process could hear of all others
+        self._joined_at: int | None = None  # the server's time when this process first asked to join
         self._far = -1
         self._since = time.monotonic()
         self._wake = asyncio.Event()
@@ -110,6 +123,7 @@ class Recovery:
             self._doubted, self._known = generation, b""
         self.generation = None
         self._since = time.monotonic()
+        self._hasty = self._since - self._agreed_at < 2 * PULSE_SECONDS
         self._wake.set()
 
     async def close(self) -> None:
@@ -127,17 +141,21 @@ class Recovery:
             pause, failure = PULSE_SECONDS, None
             self._wake.clear()
             try:
-                if self.generation is not None:
-                    await self._pulse()
+                if (generation := self.generation) is not None:
+                    if not await self._pulse(generation):
+                        self.lost(generation, doubt=False)
                 else:
                     pause = 0.0 if await self._settle() else _POLL_SECONDS
             except WindowsInDoubtError:
                 self._doubt()
                 pause = 0.0
             except WindowsUnsettledError:
-                pause = 0.0
+                pause = _POLL_SECONDS
             except RedisAwayError as error:
                 failure = error
+            except Exception as error:  # whatever it is: one that ended would leave all requests waiting
+                log.exception("limiter.recovery-failed")
+                failure = RedisAwayError(type(error).__name__)
             self._tell(failure)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -161,34 +179,34 @@ class Recovery:
             self._doubted, self._part, self._reported = self._part, b"", b""
         self._joined_at = None
 
-    async def _pulse(self) -> None:
-        assert self.generation is not None
-        generation = self.generation
+    async def _pulse(self, generation: bytes) -> bool:
+        """Give a sign of life. False if the server has another generation."""
         answer = await self._generation("pulse", generation)
         if answer[0] == OTHER_GENERATION:
-            self.lost(generation, doubt=False)
-        elif time.monotonic() < self._peers_since:  # the server may have forgotten who there is, too
-            self._peers = [*{*self._peers, *answer[2:]}]
+            return False
+        if time.monotonic() < self._peers_stay:  # the server may have forgotten who there is, too
+            self.peers |= {*answer[2:]}
         else:
-            self._peers = answer[2:]
+            self.peers = {*answer[2:]}
+        return True
 
     async def _settle(self) -> bool:
         """Go on one step. Whether the next one can follow at once."""
-        knew_the_time = self._server.clock.sharp
-        agreed, at, number, told = await self._ask()
+        agreed, at, number, told, member = await self._ask()
         self._doubted = b""
-        if not knew_the_time and self._joined_at is None:
-            self._joined_at, self._since = at, time.monotonic()
         if not agreed:
             return await self._take_part(number, told)
-        if number not in (self._known, self._reported):
-            if self._joined_at is not None and told <= self._joined_at:
+        if not member:
+            if self._joined_at is None:
+                self._joined_at, self._since = at, time.monotonic()
+            if told <= self._joined_at:
                 return self._wait_to_join(number, alone=not told)
-            if self._decided:  # the others went on without this process
-                await self._report(number, late=True)
-        if not self._server.clock.sharp:
-            return False
-        self._agree(number)
+        if self._decided and number not in (self._known, self._reported):  # the others went on without this process
+            await self._report(number, late=True)
+        if not self._server.clock.sharp and time.monotonic() - self._since < _JOIN_SECONDS:
+            return False  # a quicker answer is hoped for
+        if await self._pulse(number):
+            self._agree(number)
         return True
 
     async def _take_part(self, number: bytes, far: int) -> bool:
@@ -201,7 +219,7 @@ class Recovery:
         return True
 
     def _wait_to_join(self, number: bytes, *, alone: bool) -> bool:
-        """A process that knows no time believes the server's if another process, which knows one, does so after it."""
+        """A member that gives a sign of life now has heard of this process, and confirms the server's time."""
         if alone or time.monotonic() - self._since > _JOIN_SECONDS:
             self._doubted = number
         return alone
@@ -209,24 +227,25 @@ class Recovery:
     def _agree(self, number: bytes) -> None:
         if number == self._reported and self._decided:
             self.recovered += 1
-            log.warning("limiter.windows-recovered", processes=len(self._peers) + 1)
+            log.warning("limiter.windows-recovered", processes=len(self.peers) + 1)
         self.generation = self._known = number
         self._decided = True
         self._part = self._reported = b""
         self._joined_at = None
-        self._peers_since = time.monotonic() + _JOIN_SECONDS
-        self._wake.set()  # be heard of at once
+        self._agreed_at = time.monotonic()
+        self._peers_stay = self._agreed_at + _JOIN_SECONDS
 
     async def _ask(self) -> list[Any]:
         waited = time.monotonic() - self._since if self._reported else 0.0
+        least = _ANY_NUMBER if self._hasty else self._processes
         return await self._generation(
             "ask",
             self._doubted,
             self._reported,
             secrets.token_bytes(8),
-            1 if waited > _JOIN_SECONDS else self._processes,
+            1 if waited > _JOIN_SECONDS else least,
             int(waited > _MISSING_SECONDS),
-            *self._peers,
+            *self.peers,
         )
 
     async def _generation(self, operation: str, *arguments: Any) -> list[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import secrets
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -72,6 +73,9 @@ class WindowServers:
         self._settings = settings
         self._memory = memory
         self._processes = processes
+        self._name = secrets.token_hex(8)
+        self._recovered = 0  # with servers that are no longer there
+        self._followed: set[bytes] | None = None  # who else asked those
         self._cluster: Any = None
         self._nodes: dict[str, tuple[Held, Names]] = {}
         self._tags: dict[str, str] = {}
@@ -90,21 +94,21 @@ class WindowServers:
     def recoveries(self) -> int:
         """Of all servers."""
         held = [self.one] if self.one is not None else [held for held, _ in self._nodes.values()]
-        return sum(each.recovery.recovered for each in held)
+        return self._recovered + sum(each.recovery.recovered for each in held)
 
     async def of(self, key_id: str) -> Held:
         """The server of a caller. Raises RedisAwayError."""
         if self.one is not None:
             return self.one
         await self._refresh()
-        return await self._node(self._name_of(key_id))
+        return self._node(self._name_of(key_id))
 
     async def all(self) -> list[Held]:
         """Every server. Raises RedisAwayError."""
         if self.one is not None:
             return [self.one]
         await self._refresh()
-        return [await self._node(name) for name in self._tags]
+        return [self._node(name) for name in self._tags]
 
     async def close(self) -> None:
         """Stop, and close all connections."""
@@ -122,7 +126,10 @@ class WindowServers:
             pool_size=self._settings.pool_size,
             moved=self._look_again,
         )
-        return Held(server, Recovery(server, lambda: self._memory(belongs), processes=self._processes))
+        recovery = Recovery(
+            server, lambda: self._memory(belongs), name=self._name, processes=self._processes, peers=self._followed
+        )
+        return Held(server, recovery)
 
     def _look_again(self) -> None:
         self._stale = True
@@ -135,16 +142,14 @@ class WindowServers:
             self._stale = True
             raise RedisAwayError(type(error).__name__) from None
 
-    async def _node(self, name: str) -> Held:
-        names = Names.of(self._tags[name])
+    def _node(self, name: str) -> Held:
         known = self._nodes.get(name)
-        if known is not None and known[1] == names:
+        if known is not None:
             return known[0]
+        names = Names.of(self._tags[name])
         host, _, port = name.rpartition(":")
         held = self._hold(node(self._settings, host, int(port)), names, lambda key_id: self._name_of(key_id) == name)
         self._nodes[name] = held, names
-        if known is not None:  # the slot of its keys was moved away
-            await known[0].close()
         return held
 
     async def _refresh(self) -> None:
@@ -164,6 +169,12 @@ class WindowServers:
                 self._refreshed, self._stale = 0.0, True
                 raise RedisAwayError(f"{type(error).__name__}: {error}") from None
             self._tags = self._tags_of_nodes()
+            for name, (held, names) in [*self._nodes.items()]:
+                if name not in self._tags or names != Names.of(self._tags[name]):
+                    del self._nodes[name]  # another node has its slots, and nobody has agreed upon those there
+                    self._followed = (self._followed or set()) | held.recovery.peers
+                    self._recovered += held.recovery.recovered
+                    await held.close()
 
     def _tags_of_nodes(self) -> dict[str, str]:
         """For each node the first number that, as a tag, lies in one of its slots: all processes find the same."""

@@ -152,9 +152,17 @@ class Watched:
         wait_for(lambda: self._replicas_seen() == 1)
         self.url = f"redis+sentinel://127.0.0.1:{watch}/gateway"
 
-    def fail_over(self) -> None:
-        """Kill the master and wait until the replica is one, and Sentinel says so."""
+    def fail_over(self, *, heard: bool = True) -> None:
+        """Kill the master and wait until the replica is one, and Sentinel says so.
+
+        Args:
+            heard: Otherwise it has not heard of any window: copying is asynchronous.
+        """
         self.master.kill()
+        if not heard:
+            with self.replica.client() as client:
+                client.config_set("replica-read-only", "no")
+                client.delete("nothing", *client.scan_iter("rl:*", count=1000))
         wait_for(lambda: self._info(self.replica)["role"] == "master" and self._master_port() == self.replica.port)
 
     def _master_port(self) -> int:

@@ -65,7 +65,7 @@ class two:  # noqa: N801 - reads as a function
         await one.ping()
         await other.ping()
         deadline = time.monotonic() + 5
-        while not (recovery_of(one)._peers and recovery_of(other)._peers):
+        while not (recovery_of(one).peers and recovery_of(other).peers):
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
         return one, other
