@@ -51,6 +51,7 @@ class Draining:
         self._running: set[asyncio.Timeout] = set()
         self._before: dict[int, Any] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pausing: asyncio.TimerHandle | None = None
 
     @contextmanager
     def bounds(self, timeout: asyncio.Timeout) -> Iterator[None]:
@@ -80,14 +81,25 @@ class Draining:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def begin(self) -> None:
-        """Say that the end has begun; ``stop`` follows."""
-        self.on = True
-        log.info("drain.begun", pause=self._pause, seconds=self._seconds, running=len(self._running))
+    def begin(self, number: int) -> None:
+        """Say that the end has begun; after the pause the server stops accepting. Again: leave out the rest of it."""
+        if not self.on:
+            self.on = True
+            log.info("drain.begun", pause=self._pause, seconds=self._seconds, running=len(self._running))
+            self._pausing = asyncio.get_running_loop().call_later(self._pause, self._stop, number)
+        elif self._pausing is not None:
+            self._pausing.cancel()
+            self._stop(number)
+        else:
+            self._tell_server(number)
 
-    def stop(self, number: int) -> None:
-        """Let the server stop accepting; running requests have their time from now on."""
+    def _stop(self, number: int) -> None:
+        """Running requests have their time from now on."""
+        self._pausing = None
         asyncio.get_running_loop().call_later(self._seconds, self.cut)
+        self._tell_server(number)
+
+    def _tell_server(self, number: int) -> None:
         if (handler := self._before.get(number)) is not None:
             handler(number, None)
 
@@ -110,12 +122,5 @@ class Draining:
         return self.over and isinstance(error, TimeoutError)
 
     def _signalled(self, number: int, _frame: object) -> None:
-        loop = self._loop
-        if loop is None or loop.is_closed():
-            return
-        if self.on:  # again: no pause
-            loop.call_soon_threadsafe(self.stop, number)
-            return
-        self.on = True
-        loop.call_soon_threadsafe(self.begin)
-        loop.call_soon_threadsafe(loop.call_later, self._pause, self.stop, number)
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.begin, number)  # a handler may run in the middle of anything
