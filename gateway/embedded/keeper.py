@@ -55,6 +55,7 @@ class Keeper:
         self._state: Literal["starting", "ready", "pausing"] = "starting"
         self._since = self._answered = self._probed = now()
         self._pause = 0.0
+        self._dead = False
 
     def watch(self) -> None:
         """One look. Takes no longer than a probe of the server, a second."""
@@ -78,8 +79,10 @@ class Keeper:
                 self._enter("ready")
                 if self.restarts:
                     self._say("Triton is ready again.")
-            elif has_dead_child(self._triton.child.pid):
-                self._ended("A model's process has died.")
+            else:
+                before, self._dead = self._dead, has_dead_child(self._triton.child.pid)
+                if before and self._dead:  # one that was unloaded is seen so for a moment
+                    self._ended("A model's process has died.")
             return
         patience = READY_SECONDS if self._state == "starting" else HANG_SECONDS
         if self._now() - max(self._answered, self._since) >= patience:
@@ -94,7 +97,7 @@ class Keeper:
         self._enter("pausing")
 
     def _enter(self, state: Literal["starting", "ready", "pausing"]) -> None:
-        self._state, self._since = state, self._now()
+        self._state, self._since, self._dead = state, self._now(), False
 
 
 def has_dead_child(pid: int) -> bool:
