@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.embedded.stack import Stack
 
 REPOSITORY = Path(__file__).parent / "detectors"
+PATIENT = ("INGEST_WORKER_SECONDS", "HTTP_DEADLINE_SECONDS", "TRITON_TIMEOUT_SECONDS")
 Rectangle = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; the last two exclusive."""
 
@@ -39,7 +40,9 @@ def running_detector(stack: Stack, folder: Path) -> Iterator[RunningGateway]:
     try:
         triton.wait_ready(60)
         offered = {"MODELS_POLICY": str(REPOSITORY / "models.yaml"), "MODELS_REPOSITORY": str(REPOSITORY)}
-        with running_gateway(stack, folder / "gateway", TRITON_URL=triton.url, **offered) as gateway:
+        offered |= {"TRITON_URL": triton.url, "INGEST_WORKER_PROCESSES": "1"}
+        offered |= dict.fromkeys(PATIENT, "60")  # a busy machine is no failure here
+        with running_gateway(stack, folder / "gateway", **offered) as gateway:
             yield gateway
     finally:
         triton.stop()

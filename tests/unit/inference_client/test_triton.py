@@ -101,6 +101,19 @@ async def test_the_server_learns_request_id_version_and_time_left(client: Triton
     assert 0 < call.time_remaining <= 2.01  # gRPC rounds seconds up to hundredths on the wire
 
 
+async def test_a_model_that_was_found_ready_is_known(client: TritonClient, server: KServeServer) -> None:
+    """So that the first caller does not wait for what the model takes."""
+    server.ready = False
+    assert not await client.ready("m", "1")
+    assert server.metadata_reads == 0
+    server.ready = True
+    assert await client.ready("m", "1")
+    assert await client.ready("m", "1")
+    await ask(client)
+    assert server.metadata_reads == 1
+    assert [len(call.images) for call in server.calls] == [1]
+
+
 async def test_metadata_is_read_once_and_again_after_a_failure(client: TritonClient, server: KServeServer) -> None:
     await ask(client)
     await ask(client)
