@@ -79,7 +79,8 @@ class Recovery:
         self._processes = processes
         self._name = name
         self._peers_stay = 0.0  # until when none of them is forgotten
-        self._decided = peers is not None  # whether this process may have let anything in by this server
+        self._follows = self._decided = peers is not None
+        """Whether this process may have let something in that this server was never told."""
         self._known = b""  # the generation that it last decided in
         self._part = b""  # the recovery to which it has begun to report
         self._reported = b""  # the one to which it has reported all
@@ -102,9 +103,7 @@ class Recovery:
         """
         until = time.monotonic() + _PATIENCE_SECONDS
         while self.generation is None:
-            if self._keeper is None:
-                nobodys = contextvars.Context()  # it goes on when the request that began it is over
-                self._keeper = asyncio.create_task(self._keep(), context=nobodys)
+            self.start()
             if self._step is None:
                 self._step = asyncio.get_running_loop().create_future()
             step = self._step
@@ -114,6 +113,12 @@ class Recovery:
                 raise WindowsUnsettledError
             step.result()
         return self.generation
+
+    def start(self) -> None:
+        """Agree upon a generation, and give signs of life from then on."""
+        if self._keeper is None:
+            nobodys = contextvars.Context()  # it goes on when the request that began it is over
+            self._keeper = asyncio.create_task(self._keep(), context=nobodys)
 
     def lost(self, generation: bytes, *, doubt: bool) -> None:
         """The server has another generation than this, or this one is in doubt."""
@@ -196,6 +201,9 @@ class Recovery:
         self._doubted = b""
         if not agreed:
             return await self._take_part(number, told)
+        if self._follows and number != self._reported:
+            self._doubted = number
+            return True
         if not member:
             if self._joined_at is None:
                 self._joined_at, self._since = at, time.monotonic()
@@ -229,7 +237,7 @@ class Recovery:
             self.recovered += 1
             log.warning("limiter.windows-recovered", processes=len(self.peers) + 1)
         self.generation = self._known = number
-        self._decided = True
+        self._follows, self._decided = False, True
         self._part = self._reported = b""
         self._joined_at = None
         self._agreed_at = time.monotonic()

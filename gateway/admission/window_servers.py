@@ -8,6 +8,8 @@ exact as the two clocks agree. While it is being moved, its callers are treated 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import itertools
 import secrets
 import time
@@ -80,6 +82,7 @@ class WindowServers:
         self._nodes: dict[str, tuple[Held, Names]] = {}
         self._tags: dict[str, str] = {}
         self._stale = True
+        self._following: asyncio.Task[None] | None = None
         self._refreshed = 0.0
         self._refreshing = asyncio.Lock()
         self.one: Held | None = None
@@ -112,6 +115,8 @@ class WindowServers:
 
     async def close(self) -> None:
         """Stop, and close all connections."""
+        if self._following is not None:
+            self._following.cancel()
         for held in [self.one, *(held for held, _ in self._nodes.values())]:
             if held is not None:
                 await held.close()
@@ -133,6 +138,22 @@ class WindowServers:
 
     def _look_again(self) -> None:
         self._stale = True
+        if self._cluster is not None and self._following is None:
+            self._following = asyncio.create_task(self._follow(), context=contextvars.Context())
+            self._following.add_done_callback(self._has_followed)
+
+    def _has_followed(self, _task: asyncio.Task[None]) -> None:
+        self._following = None
+
+    async def _follow(self) -> None:
+        """Find the node that took the place of another, though no request asks for it: other processes wait for this."""
+        while self._stale:
+            await asyncio.sleep(_REFRESH_SECONDS)
+            with contextlib.suppress(RedisAwayError):
+                await self._refresh()
+        if self._followed is not None:
+            for name in self._tags:
+                self._node(name).recovery.start()
 
     def _name_of(self, key_id: str) -> str:
         try:
