@@ -31,7 +31,7 @@ from rich.table import Table
 from gateway.admission.plans import Plan, Window
 from tests.support.clock import Clock
 from tests.support.crowd import Crowd, Task
-from tests.support.valkey_cluster import Node, Watched, free_ports, wait_for
+from tests.support.valkey_cluster import Cluster, Node, Watched, free_ports, wait_for
 from tests.support.window_model import hold_exact, hold_running, hold_true, most_in_any
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tests.support.crowd import Report
 
 SECONDS = 5.0
+KEY_OF_FIRST = "key_b"  # in the first third of the slots
 LOSES = ("--save", "", "--appendonly", "no")
 
 
@@ -110,6 +111,18 @@ class Rounds:
             return self._crowd.reports()
         finally:
             watched.stop()
+
+    def cluster_failed_over(self, plan: Plan) -> list[Report]:
+        """The master of the caller's slot, to a replica that has heard of no window."""
+        self._number += 1
+        cluster = Cluster(self._folder / str(self._number), replica=True)
+        try:
+            self._crowd.begin(Task(cluster.url, plan, 2 * SECONDS + 3, key_id=KEY_OF_FIRST))
+            time.sleep(self._chance.uniform(0.5, 1.5))
+            cluster.fail_over()
+            return self._crowd.reports()
+        finally:
+            cluster.stop()
 
     def _server(self, *options: str) -> Node:
         self._number += 1
@@ -196,6 +209,7 @@ WAYS = (
     "restarted_empty",
     "flushed",
     "failed_over",
+    "cluster_failed_over",
     "everything",
 )
 

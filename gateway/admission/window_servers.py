@@ -146,7 +146,7 @@ class WindowServers:
         self._following = None
 
     async def _follow(self) -> None:
-        """Find the node that took the place of another, though no request asks for it: other processes wait for this."""
+        """Find the node that took the place of another, though no request asks: other processes wait for this."""
         while self._stale:
             await asyncio.sleep(_REFRESH_SECONDS)
             with contextlib.suppress(RedisAwayError):

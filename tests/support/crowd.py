@@ -42,6 +42,7 @@ class Task(NamedTuple):
         most_cost: Costs are 1 to this.
         pause: Longest pause between two requests of one task, seconds. Now and then they all come at once.
         failure: The limiter's policy while Redis is away.
+        key_id: The caller.
     """
 
     url: str
@@ -51,6 +52,7 @@ class Task(NamedTuple):
     most_cost: int = 3
     pause: float = 0.004
     failure: str = "closed"
+    key_id: str = KEY_ID
 
 
 class Held(NamedTuple):
@@ -149,7 +151,7 @@ async def _through_script(
 ) -> int:
     while (begin := time.monotonic()) < until:
         cost = chance.randint(1, task.most_cost)
-        claim = Claim(KEY_ID, task.plan, cost, secrets.token_hex(8), 60, begin)
+        claim = Claim(task.key_id, task.plan, cost, secrets.token_hex(8), 60, begin)
         decision = await decide(windows, claim)
         report.verdicts.append(Verdict.of(decision, cost, begin, time.monotonic()))
         await _rest(task, chance)
@@ -161,7 +163,7 @@ async def _through_limiter(limiter: Limiter, task: Task, chance: random.Random, 
     while (begin := time.monotonic()) < until:
         cost, name = chance.randint(1, task.most_cost), secrets.token_hex(4)
         try:
-            await limiter.acquire(caller(key_id=KEY_ID), name, cost, lease_seconds=30)
+            await limiter.acquire(caller(key_id=task.key_id), name, cost, lease_seconds=30)
         except QuotaExceeded:
             await asyncio.sleep(0.001)  # refused by the process itself, without a trip to Redis
         except LimiterUnavailable:
@@ -172,6 +174,6 @@ async def _through_limiter(limiter: Limiter, task: Task, chance: random.Random, 
             report.verdicts.append(Verdict(0, cost, True, (), begin, answered))
             await asyncio.sleep(chance.random() * task.pause)
             report.held.append(Held(answered, time.monotonic()))
-            await limiter.release(caller(key_id=KEY_ID), name)
+            await limiter.release(caller(key_id=task.key_id), name)
         await _rest(task, chance)
     return unavailable

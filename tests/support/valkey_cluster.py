@@ -101,11 +101,17 @@ def wait_for(what: Callable[[], bool]) -> None:
 
 
 class Cluster:
-    """Three masters, each with a third of the slots."""
+    """Three masters, each with a third of the slots.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: For their files.
+        replica: Whether the first of them has one.
+    """
+
+    def __init__(self, folder: Path, *, replica: bool = False) -> None:
         options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--save", "", "--appendonly", "no")
-        self.nodes = [Node(folder / str(port), port, *options) for port in free_ports(3, bus=True)]
+        self.nodes = [Node(folder / str(port), port, *options) for port in free_ports(3 + replica, bus=True)]
+        self._replica = self.nodes.pop() if replica else None
         for node in self.nodes:
             wait_for(node.answers)
         first = self.nodes[0]
@@ -117,6 +123,28 @@ class Cluster:
         for node in self.nodes:
             wait_for(lambda node=node: self._agrees(node))  # type: ignore[misc]
         self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        if self._replica is not None:
+            self._follow(self._replica, first)
+
+    def fail_over(self) -> None:
+        """Kill the first master and wait until its replica is one; which has not heard of any window."""
+        replica = self._replica
+        assert replica is not None
+        self.nodes[0].kill()
+        with replica.client() as client:
+            wait_for(lambda: client.info("replication")["role"] == "master")
+            for name in client.scan_iter("rl:*", count=1000):
+                client.delete(name)
+
+    @staticmethod
+    def _follow(replica: Node, master: Node) -> None:
+        wait_for(replica.answers)
+        with replica.client() as client, master.client() as other:
+            name = other.execute_command("CLUSTER", "MYID")
+            client.execute_command("CLUSTER", "MEET", "127.0.0.1", master.port)
+            wait_for(lambda: client.execute_command("CLUSTER", "REPLICATE", name) in (True, "OK"))
+            wait_for(lambda: client.info("replication").get("master_link_status") == "up")
+            wait_for(lambda: other.info("replication")["connected_slaves"] == 1)
 
     def _agrees(self, node: Node) -> bool:
         with node.client() as client:
@@ -125,8 +153,9 @@ class Cluster:
 
     def stop(self) -> None:
         """End all."""
-        for node in self.nodes:
-            node.stop()
+        for node in (*self.nodes, self._replica):
+            if node is not None:
+                node.stop()
 
 
 class Watched:

@@ -197,14 +197,6 @@ async def test_flushed_scripts_are_loaded_again(valkey: ValkeyServer) -> None:
     assert (decision.source, decision.windows[0].remaining) == ("shared", 8)
 
 
-async def test_a_redis_that_comes_back_empty_reopens_nothing_for_the_one_who_filled_it(valkey: ValkeyServer) -> None:
-    async with limiter_at(valkey, Plan(windows=(DAY,))) as limiter:
-        assert await admitted(limiter, 3) == 3
-        with valkey.client() as client:
-            client.flushall()
-        assert await admitted(limiter, 3) == 0
-
-
 async def test_a_clock_that_went_back_reopens_nothing_and_heals_within_one_window(valkey: ValkeyServer) -> None:
     window = Window(name="short", limit=3, seconds=0.5)
     plan = Plan(windows=(window,))

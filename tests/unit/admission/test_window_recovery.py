@@ -96,6 +96,13 @@ async def test_what_others_let_in_is_known_again_after_a_flush(
     assert (recovery_of(one).recovered, recovery_of(other).recovered) == (1, 1)
 
 
+async def test_a_redis_that_comes_back_empty_reopens_nothing_for_the_one_who_filled_it(server: ValkeyServer) -> None:
+    async with limiter_at(server, Plan(windows=(DAY,))) as limiter:
+        assert await admitted(limiter, 3) == 3
+        flush(server)
+        assert await admitted(limiter, 3) == 0
+
+
 async def test_one_that_is_never_asked_again_tells_it_all_the_same(
     server: ValkeyServer, pair: tuple[Limiter, Limiter]
 ) -> None:
