@@ -166,7 +166,7 @@ class Tracer:
         )
         if status >= 500:
             span.set_status(StatusCode.ERROR)
-        span.end(time.time_ns())
+        span.end(traced.at(time.perf_counter()))
 
     def close(self) -> None:
         """Send what waits, within seconds; then no more."""
