@@ -129,7 +129,7 @@ async def test_what_is_counted_is_no_less_than_redis_takes(valkey: ValkeyServer)
     async with at(valkey, room=Room(2**26, 2**26, 4096)) as idempotency:
         for size in (10, 1000, 4000):
             with valkey.client() as redis:
-                redis.flushall()
+                valkey.clear()
                 await done(idempotency, "a", "first", b"1")  # the script, the tables
                 before = redis.info("memory")["used_memory"] - redis.info("memory")["mem_clients_normal"]
                 counted = held(valkey)["all"]
