@@ -139,7 +139,7 @@ def test_hostile_traffic_adds_no_series_and_leaves_no_mark(site: Site) -> None:
         raw(site, "".join(models) + f"GET /health {head}Connection: close\r\n\r\n")
         text = metrics(site)
     new = {series for series in set(numbers(text)) - first if "_bucket{" not in series}
-    assert len(new) <= 4, new  # a class of status that had not been met
+    assert len(new) <= 10, new  # of a thousand: routes and problems of ours that had not been met
     assert mark.lower() not in text.lower()
     assert re.search(r"key_\w{6}", text) is None
     assert "st-mary" not in text
