@@ -45,7 +45,7 @@ class ModelControl:
 
     async def versions(self, model: str) -> frozenset[str]:
         """The versions that are loaded and ready. Raises ModelNotReady if the server cannot be reached."""
-        index = await self._call(self._client().get_model_repository_index(client_timeout=5.0))
+        index = await self._call(self._client().get_model_repository_index(client_timeout=2.0))
         return frozenset(each.version for each in index.models if each.name == model and each.state == _READY)
 
     async def serve(self, model: str, versions: Iterable[str]) -> None:

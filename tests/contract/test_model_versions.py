@@ -53,10 +53,10 @@ def patients(count: int) -> list[str]:
 async def test_a_canary_of_ten_percent_answers_ten_percent_of_the_patients_on_every_worker_alike(pair) -> None:
     first, second = pair
     await first.parts.administration.canary(OPERATOR, MODEL, "2", 10, WHY)
-    asked = patients(500)
+    asked = patients(300)
     found = dict(zip(asked, await asyncio.gather(*(first.said(patient) for patient in asked)), strict=True))
     count = Counter(found.values())["2"]
-    assert abs(count - 50) <= 3 * math.sqrt(500 * 0.1 * 0.9)
+    assert abs(count - 30) <= 3 * math.sqrt(300 * 0.1 * 0.9)
     assert [await second.said(patient) for patient in asked[:60]] == [found[patient] for patient in asked[:60]]
 
 
@@ -251,12 +251,12 @@ async def test_a_shadow_that_fails_or_hangs_costs_nothing_and_is_loaded_again_af
     await worker.said("p")
     await until(lambda: worker.copies == [(MODEL, "3", "failed")])
     times = []
-    for number in range(12):  # the first one's copy hangs for two seconds, and the others are dropped
+    for number in range(12):  # the first one's copy hangs for a second, and the others are dropped
         began = time.perf_counter()
         assert await worker.said(f"p{number}", level=255) == "1"
         times.append(time.perf_counter() - began)
     assert worker.copies[1:] == [(MODEL, "3", "dropped")] * 11
-    assert max(times) < 1.0
+    assert sum(times) < 1.2
     await worker.parts.serving.close()  # ends a copy that hangs, and waits for none
 
     control = ModelControl(triton.url)
