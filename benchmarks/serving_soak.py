@@ -47,6 +47,8 @@ JUDGED_SECONDS = 300.0
 STRETCH = 30.0
 """Seconds of one row, and of one seed."""
 SETTLING = 0.2
+STRANGE = frozenset({0, 500, 502, 504})
+"""No caller's mistake and no shedding; 0: no answer."""
 GOAL = 1.0
 """MiB a minute. Less cannot be told from the allocator's habits within ten minutes."""
 
@@ -155,15 +157,17 @@ def show(report: Report, soaked: Soaked) -> None:
     total = sum(summary.statuses.total() for summary in soaked.summaries)
     good = sum(summary.statuses[OK] for summary in soaked.summaries)
     counts = sum((summary.statuses for summary in soaked.summaries), Counter[int]())
-    strange = sum(count for status, count in counts.items() if status in {0, 500, 502, 504})
+    strange = ", ".join(
+        f"{count} x {status or 'none'}" for status, count in sorted(counts.items()) if status in STRANGE
+    )
     slopes = ", ".join(f"{name} {soaked.slope(name):+.2f}" for name in soaked.memories)
     met = "met" if soaked.slope("gateway") < GOAL else "missed"
     if soaked.ends[-1] < JUDGED_SECONDS:
         met = "too short to judge"
     report.line(
-        f"{total:,} requests, {good:,} of them answered with 200, {counts[503]:,} refused for load (503); 500, 502, "
-        f"504 or unanswered: {strange}. Slope of memory, MiB a "
-        f"minute: {slopes} (goal for the gateway: under {GOAL:g}: {met}). Open files: {soaked.files[0]} after "
+        f"{total:,} requests, {good:,} of them answered with 200, {counts[503]:,} refused for load (503); other "
+        f"failures: {strange or 'none'}. Slope of memory, MiB a minute: {slopes} (goal for the gateway: under {GOAL:g}: "
+        f"{met}). Open files: {soaked.files[0]} after "
         f"{STRETCH:.0f} s, {soaked.files[-1]} at the end."
     )
 

@@ -39,6 +39,8 @@ SHED = frozenset({429, 503})
 PATIENCE_SECONDS = 1.0
 """A caller of a closed loop who is told to come again later (Retry-After) does so, after at most so long."""
 NOT_NAMED = -1.0
+IDLE_SECONDS = 3.0
+"""A connection that rested for longer is not used again: a server may be closing it (uvicorn does after 5 s)."""
 CONNECTIONS = 2000
 """Most connections of an open loop at once. A request that finds none free is counted as unanswered."""
 
@@ -103,6 +105,7 @@ class _Line(asyncio.Protocol):
     def __init__(self) -> None:
         self.done: Callable[[_Line, int, float], None] | None = None
         self.open = False
+        self.rested = time.perf_counter()
         self._transport: asyncio.Transport | None = None
         self._held = bytearray()
         self._wanted = 0
@@ -149,6 +152,7 @@ class _Line(asyncio.Protocol):
 
     def _tell(self, status: int) -> None:
         done, self.done = self.done, None
+        self.rested = time.perf_counter()
         if done is not None:
             done(self, status, self._wait if status != UNANSWERED else NOT_NAMED)
 
@@ -295,8 +299,9 @@ async def _open(target: Target, phases: tuple[Phase, ...], warm: float, seed: in
             pause = due - time.perf_counter()
             if pause > 0:
                 await asyncio.sleep(pause)
-            while idle and not idle[-1].open:
-                every.discard(idle.pop())
+            while idle and not (idle[-1].open and time.perf_counter() - idle[-1].rested < IDLE_SECONDS):
+                every.discard(idle[-1])
+                idle.pop().close()
             outstanding += 1
             if idle:
                 send(idle.pop(), due)
