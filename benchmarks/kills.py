@@ -7,7 +7,8 @@
 Callers send in a closed loop, each request under an ID of its own, and wait a little when they are told 503. A keeper,
 as in ``cordon up``, starts Triton anew on its ports. The served model is the shipped one with a ledger: it notes the ID
 of each request before it computes it. At the end every request is held against three books: what its caller was told,
-what the audit log says, and what the model computed. Refusals at the door are on record by their number alone.
+what the audit log says, and what the model computed. Refusals at the door (503 of the queue; 429 of the limiter, where
+the machine is so busy that leases are returned too late) are on record by their number alone.
 
     lost        no answer (a broken connection), or an answer without its record, or a record with another status
     doubled     two records of one end; or one answer that was computed more than once, or not at all
@@ -177,14 +178,14 @@ def child_of(pid: int) -> int:
 
 
 def on_record(database: Path) -> tuple[dict[str, list[int]], int]:
-    """Request ID to the status of each record of its end; and how many were refused at the door for want of time."""
+    """Request ID to the status of each record of its end; and how many were refused at the door."""
     found: dict[str, list[int]] = {}
     refused = 0
     with sqlite3.connect(database) as connection:
         for kind, name, body in connection.execute("SELECT type, request_id, body FROM audit"):
             if kind == "request.finished":
                 found.setdefault(name, []).append(json.loads(body)["status"])
-            elif kind == "access.denied" and json.loads(body)["kind"] == "overload":
+            elif kind == "access.denied":
                 refused += json.loads(body)["count"]
     return found, refused
 
@@ -264,12 +265,14 @@ class Result:
             "requests": len(told),
             "answered 200": statuses[200],
             "answered 503": statuses[503],
-            "  of these, refused at the door": self.at_the_door(),
             "answered 504": statuses[504],
+            "answered 429": statuses[429],
+            "  of 503 and 429, refused at the door": self.at_the_door(),
             "computed, and its answer lost with the server": spent,
         }
         return {what: f"{number:,}" for what, number in numbers.items()} | {
-            "slowest answer of 200, and of any other": f"{self.slowest(200):.2f} s, {self.slowest(503, 504):.2f} s",
+            "slowest answer of 200": f"{self.slowest(200):.2f} s",
+            "slowest answer of another kind": f"{self.slowest(429, 503, 504):.2f} s",
             "from a kill to the next answer, median": f"{statistics.median(self.back):.1f} s",
             "from a kill to the next answer, longest": f"{max(self.back):.1f} s",
         }
@@ -279,8 +282,8 @@ class Result:
         return max((self.book.took[name] for name, status in self.book.told.items() if status in statuses), default=0.0)
 
     def at_the_door(self) -> int:
-        """Told 503, and not on record by themselves."""
-        return sum(status == 503 and name not in self.ended for name, status in self.book.told.items())
+        """Told 503 or 429, and not on record by themselves."""
+        return sum(status in {429, 503} and name not in self.ended for name, status in self.book.told.items())
 
     def faults(self) -> dict[str, int]:
         """What must not be."""
@@ -289,7 +292,7 @@ class Result:
         return {
             "lost: connections that broke": sum(not status for status in told.values()),
             "lost: answers without a record": sum(
-                name not in ended for name, status in told.items() if status not in {0, 503}
+                name not in ended for name, status in told.items() if status not in {0, 429, 503}
             ),
             "lost: refusals at the door, by their number": abs(self.at_the_door() - self.refused),
             "lost: records with another status": sum(told.get(name) not in found for name, found in ended.items()),
@@ -299,7 +302,7 @@ class Result:
                 not computed[name] for name, status in told.items() if status == 200
             ),
             "answers after the deadline": sum(seconds > late for seconds in self.book.took.values()),
-            "answers other than 200, 503, 504": sum(status not in {0, 200, 503, 504} for status in told.values()),
+            "answers of another kind": sum(status not in {0, 200, 429, 503, 504} for status in told.values()),
         }
 
 
