@@ -92,12 +92,22 @@ from inference_client.triton import TritonClient
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from fastapi.telemetry import TelemetryConfig
+
     from gateway.settings import TracesSettings
     from gateway.telemetry.tracing import Tracer
     from inference_client.client import InferenceClient
 
 DESCRIPTION = "A hardened gateway between hospitals and their image models: admit, de-identify, infer, prove."
 PREDICT, DEIDENTIFY, TOKEN = "POST /v1/predict", "POST /v1/deidentify", "POST /oauth/token"
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""The framework's own tells paths, and what exceptions say: both may identify a patient. Ours: gateway/telemetry."""
 JSON_BODY_BYTES = 64 * 2**10
 CONSOLE = (sign_in, overview, issuing, keys, key_requests, audit, audit_export, switches, assets)
 ROUTES = (
@@ -184,6 +194,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         description=DESCRIPTION,
         openapi_url=None,  # /openapi.json and /docs are routes like any other: see api/docs.py
         redirect_slashes=False,  # a redirect would repeat the path
+        telemetry=NO_TELEMETRY,
         routes=[route for module in (*ROUTES, *CONSOLE) for route in module.router.routes],
         lifespan=_lifespan(services),
         middleware=[

@@ -337,7 +337,9 @@ class TracesSettings(_Concern):
     model_config = SettingsConfigDict(env_prefix="TRACES_")
 
     endpoint: str = Field(
-        "", description="URL of a collector's OTLP/HTTP traces, such as http://collector:4318/v1/traces"
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="URL of a collector's OTLP/HTTP traces, such as http://collector:4318/v1/traces",
     )
     ratio: float = Field(
         0.01,
