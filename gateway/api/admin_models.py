@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["administration"], prefix="/v1/admin/models")
 Name = Annotated[str, Path(min_length=1, max_length=128, description="The model")]
 Version = Annotated[str, Field(pattern="^[1-9][0-9]{0,8}$", description="One that the policy file offers")]
-Percent = Annotated[int, Field(ge=0, le=100, description="Of the patients, or of the requests for a shadow")]
+Percent = Annotated[
+    int, Field(strict=True, ge=0, le=100, description="Of the patients, or of the requests for a shadow")
+]
 _PROBLEMS = problems(*ALWAYS, *OF_RESOURCES, UnknownModel, UnknownVersion, Conflict, ModelUnavailable)
 
 

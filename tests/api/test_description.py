@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.admission.administrator import Administrator
+from gateway.models.administration import Why
+from tests.support.site import MODEL
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.site import Site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,13 +35,15 @@ LONG = ("--phases", "examples,coverage,fuzzing,stateful", "--max-time", str(SECO
 
 
 @pytest.fixture
-def callers(site: Site, tmp_path: Path) -> Path:
+def callers(site: Site, tmp_path: Path) -> Iterator[Path]:
     """Keys of one tenant that may do everything, and an operator of another one."""
     scopes = site.app.state.parts.access.scopes
     file = tmp_path / "callers.json"
     keys = [site.key(*scopes, tenant="described") for _ in range(SPARE_KEYS)]
     file.write_text(json.dumps({"keys": keys, "operator": site.key("switches:write", "switches:all", tenant="others")}))
-    return file
+    yield file
+    file_says = Administrator.operator(), MODEL, Why("test"), "1"
+    site.run(site.app.state.services.models.administration.rollback(*file_says))  # whatever was set for the model
 
 
 @pytest.mark.timeout(SECONDS + 300)
