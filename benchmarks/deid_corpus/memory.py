@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+import zlib
 from ctypes import CDLL
 from dataclasses import dataclass
 from functools import partial
@@ -14,15 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from imagecodecs import htj2k_encode, jpeg8_encode
+from imagecodecs import htj2k_encode, jpeg2k_encode, jpeg8_encode
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    JPEG2000,
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
@@ -47,6 +51,7 @@ class Shape:
         frames, rows, columns, samples, bits: Of its pixels.
         syntax: UID of its transfer syntax.
         look: Look for burned-in text, too.
+        text: Whether a line of it is there.
     """
 
     sop_class: str
@@ -57,6 +62,7 @@ class Shape:
     bits: int
     syntax: str
     look: bool
+    text: bool = True
 
     @property
     def decoded(self) -> int:
@@ -64,6 +70,8 @@ class Shape:
         return self.frames * self.rows * self.columns * self.samples * self.bits // 8
 
 
+DEFLATED_FRAME = "1.2.840.10008.1.2.8.1"
+"""Deflated Image Frame Compression, which pydicom has no name for."""
 _US, _EMR, _MG = "1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.1.2"
 _SYNTAXES = {
     "native": ExplicitVRLittleEndian,
@@ -151,7 +159,7 @@ def large_object(shape: Shape) -> bytes:
     frames = []
     for number in range(shape.frames):
         grey = np.clip(base + roll.normal(0, 0.01, size), 0, 0.7)
-        if shape.look:
+        if shape.look and shape.text:
             write_line(grey, f"OSTRANDER LEONORA {number:03d}", 10, 12)
         top = 255 if shape.bits == 8 else 4095
         stored = (grey * top).astype(np.uint8 if shape.bits == 8 else np.uint16)
@@ -162,7 +170,7 @@ def large_object(shape: Shape) -> bytes:
     dataset.SOPClassUID, dataset.SOPInstanceUID = shape.sop_class, "1.2.840.999999.7.1"
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.2.840.999999.7.2", "1.2.840.999999.7.3"
     dataset.PatientName, dataset.PatientID = "Ostrander^Leonora", "MRN-311207"
-    dataset.Modality = {_US: "US", _EMR: "MR", _MG: "MG"}[shape.sop_class]
+    dataset.Modality = {_EMR: "MR", _MG: "MG"}.get(shape.sop_class, "US")
     dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = shape.rows, shape.columns, shape.samples
     dataset.NumberOfFrames = shape.frames
     dataset.PhotometricInterpretation = "RGB" if shape.samples == 3 else "MONOCHROME2"
@@ -175,7 +183,13 @@ def large_object(shape: Shape) -> bytes:
     dataset["PixelData"].VR = "OB" if shape.bits == 8 else "OW"
     _compress(dataset, frames, shape.syntax)
     buffer = BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
+    if shape.syntax == DEFLATED_FRAME:  # which pydicom does not write: under a stand-in of the same length
+        dataset.file_meta.TransferSyntaxUID = HTJ2KLossless
+    little_endian = shape.syntax != ExplicitVRBigEndian
+    dataset.save_as(buffer, implicit_vr=False, little_endian=little_endian, enforce_file_format=True)
+    if shape.syntax == DEFLATED_FRAME:
+        stand_in = HTJ2KLossless.encode()
+        return buffer.getvalue().replace(stand_in, DEFLATED_FRAME.encode().ljust(len(stand_in), b"\0"), 1)
     return buffer.getvalue()
 
 
@@ -185,10 +199,16 @@ def _compress(dataset: Dataset, frames: list[np.ndarray[Any, Any]], syntax: str)
         dataset.compress(syntax, generate_instance_uid=False)
         return
     dataset.file_meta.TransferSyntaxUID = syntax
+    if syntax == ExplicitVRBigEndian:
+        dataset.PixelData = np.stack(frames).astype(f">u{frames[0].itemsize}").tobytes()
+    raw = {"colorspace": "rgb", "outcolorspace": "rgb"} if dataset.SamplesPerPixel == 3 else {}
     encode = {
         JPEGBaseline8Bit: partial(jpeg8_encode, level=90, subsampling="444", colorspace="RGB", outcolorspace="YCBCR"),
-        JPEGLosslessSV1: partial(jpeg8_encode, lossless=True, predictor=1, bitspersample=dataset.BitsStored),
+        JPEGExtended12Bit: partial(jpeg8_encode, level=90, bitspersample=12),
+        JPEGLosslessSV1: partial(jpeg8_encode, lossless=True, predictor=1, bitspersample=dataset.BitsStored, **raw),
+        JPEG2000: partial(jpeg2k_encode, level=50, codecformat="j2k", reversible=False, mct=False),
         HTJ2KLossless: partial(htj2k_encode, reversible=True),
+        DEFLATED_FRAME: _deflate,
     }.get(syntax)
     if encode is None:
         return
@@ -199,7 +219,12 @@ def _compress(dataset: Dataset, frames: list[np.ndarray[Any, Any]], syntax: str)
     dataset["PixelData"].is_undefined_length = True
 
 
-def _status(field: str) -> int:
+def _deflate(frame: np.ndarray[Any, Any]) -> bytes:
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return stream.compress(frame.tobytes()) + stream.flush()
+
+
+def status(field: str) -> int:
     """Bytes, of a field of /proc/self/status: VmRSS is now, VmHWM the most since the mark was reset (proc(5))."""
     lines = Path("/proc/self/status").read_text("ascii").splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
@@ -216,24 +241,24 @@ def _one(file: Path, policy: Path, scratch: Path, *, look: bool) -> dict[str, An
     engine = Ours.load(policy, scratch, pixels=look)
     engine.limits = engine.limits.model_copy(update={"max_total_pixels": 10**9, "max_frames": 10**4})
     blank, small = large_object(BLANK), large_object(SMALL)
-    start = _status("VmRSS")
+    start = status("VmRSS")
     engine.file(small)
-    loaded = _status("VmRSS")
+    loaded = status("VmRSS")
     if look:
         engine.file(blank)
     del blank
     rest = {"gateway, tables, interpreter": start}
     if look:
         malloc_trim()
-        rest |= {"detector": loaded - start, "its working memory": max(0, _status("VmRSS") - loaded)}
+        rest |= {"detector": loaded - start, "its working memory": max(0, status("VmRSS") - loaded)}
     data = file.read_bytes()
     Path("/proc/self/clear_refs").write_text("5", "ascii")
-    before, begin = _status("VmRSS") - len(data), time.process_time()
+    before, begin = status("VmRSS") - len(data), time.process_time()
     try:
         engine.file(data)
     except GatewayError as error:
         return {"refused": f"{type(error).__name__}: {error.detail}"}
-    peak, seconds = _status("VmHWM") - before, time.process_time() - begin
+    peak, seconds = status("VmHWM") - before, time.process_time() - begin
     grown = rest.get("its working memory", 0)
     return {"file": len(data), "peak": peak, "seconds": seconds, "rest": rest, "grown": grown}
 

@@ -42,6 +42,9 @@ _STRIP_PRINT = "REFERENCE 0123456789 ABCDEFGHIJKLMNOPQRSTUVWXYZ "
 _STRIP_SCALE = 0.35
 _FEWEST = 5  # strides of the input's width
 
+_ORDER = {(2, 1): (0, 0, 0), (3, 2): (0, 0, 1), (3, 3): (0, 1, 2)}
+"""Which planes of a picture the networks' three colours are, by its dimensions and planes."""
+
 ONE_LOOK = 1_200_000  # pixels; above it the network's memory counts, and tiles cost it less time a pixel
 _TILE = 1120
 _OVERLAP = 80  # more than a line of print is tall: every line stands whole in one tile across its height
@@ -111,8 +114,7 @@ def planes(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """A picture as the networks take it, [1 or 3, height, width]; of two renderings the first counts twice."""
     if picture.ndim == 2:
         return picture[None]
-    order = (0, 0, 1) if picture.shape[2] == 2 else (0, 1, 2)
-    return picture.transpose(2, 0, 1)[list(order)]
+    return picture.transpose(2, 0, 1)[list(_ORDER[picture.ndim, picture.shape[2]])]
 
 
 def tiles(height: int, width: int) -> list[tuple[slice, slice]]:
@@ -157,10 +159,12 @@ def batch(picture: DisplayFrame, noise: Grain | None, *, alone: bool = False) ->
     canvas = np.zeros((rows + _STRIP, columns + _STRIP, *picture.shape[2:]), np.uint8)
     around = cv2.copyMakeBorder(raised, MARGIN, _GAP, MARGIN, _GAP, beyond)
     canvas[: around.shape[0], : around.shape[1]] = around
+    del mean, raised, around  # the result is as large as twelve of them
     canvas[rows:, :columns].T[...] = _reference(columns).T
     canvas[:rows, columns:] = np.rot90(_reference(rows)).reshape(rows, _STRIP, *[1] * (picture.ndim - 2))
     result = np.empty((1, 3, *canvas.shape[:2]), np.float32)
-    np.multiply(planes(canvas), np.float32(2 / 255), out=result[0])
+    for colour, plane in enumerate(_ORDER[canvas.ndim, canvas.shape[-1] if canvas.ndim == 3 else 1]):
+        np.multiply(canvas if canvas.ndim == 2 else canvas[:, :, plane], np.float32(2 / 255), out=result[0, colour])
     result -= np.float32(1)
     return result
 

@@ -71,7 +71,9 @@ class PixelMasker:
         done: dict[bytes, DisplayFrame] = {}
         frames, regions, share, seconds, changed = [], 0, 0.0, 0.0, 0
         for _, frame in image.frames():
-            key = hashlib.sha256(repr(frame.shape).encode() + np.ascontiguousarray(frame).tobytes()).digest()
+            said = hashlib.sha256(repr(frame.shape).encode())
+            said.update(np.ascontiguousarray(frame).data)
+            key = said.digest()
             if key not in done:
                 began = perf_counter()
                 found = self._look.regions(frame, looks.upright, looks.turned)

@@ -2,7 +2,7 @@
 
 | came as | goes as | by |
 |---|---|---|
-| RLE Lossless | the same | pylibjpeg-rle (MIT) |
+| RLE Lossless | the same | pylibjpeg-rle (MIT); a large frame by imagecodecs (``rle.py``) |
 | JPEG-LS Lossless | the same | CharLS (BSD-3-Clause), of imagecodecs (``charls.py``) |
 | JPEG 2000 Lossless | the same | pylibjpeg-openjpeg (MIT); a large frame by tiles (``jpeg2000.py``) |
 | JPEG Lossless, both | the same; first-order prediction | imagecodecs (BSD-3-Clause) |
@@ -24,7 +24,7 @@ import numpy as np
 from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID
 
-from gateway.deid import charls, jpeg2000
+from gateway.deid import charls, jpeg2000, rle
 from gateway.errors import NotSanitizable
 from gateway.ingest.codecs import LARGE, PixelSource
 from gateway.ingest.guard import fence
@@ -139,10 +139,13 @@ def _deflated(recoder: Recoder, stored: Stored) -> bytearray:
     out = bytearray()
     for at in range(0, len(view), _PIECE):
         out += stream.compress(view[at : at + _PIECE])
-    return out + stream.flush()
+    out += stream.flush()
+    return out
 
 
-def _rle(recoder: Recoder, stored: Stored) -> bytes:
+def _rle(recoder: Recoder, stored: Stored) -> bytes | bytearray:
+    if recoder.header.frame_bits >= 8 * LARGE:
+        return rle.encode(stored)
     return _by_pydicom(recoder, stored, "pylibjpeg")
 
 

@@ -3,7 +3,7 @@
 | pixels | decoder | licence |
 |---|---|---|
 | native | NumPy where samples stand as it reads them, else pydicom | MIT |
-| RLE | pylibjpeg-rle | MIT |
+| RLE | pylibjpeg-rle; large frames by imagecodecs (``rle.py``) | MIT, BSD-3-Clause |
 | JPEG, 8 bits lossy | Pillow (libjpeg-turbo) | MIT-CMU |
 | JPEG, 12 bits lossy and lossless | imagecodecs (libjpeg-turbo); it has no pydicom plugin | BSD-3-Clause |
 | JPEG-LS | imagecodecs (CharLS) | BSD-3-Clause |
@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import islice
 from struct import pack
@@ -35,6 +35,8 @@ from gateway.ingest.header import HALF_CHROMA, PixelHeader
 from gateway.ingest.htj2k import decode as decode_high_throughput
 from gateway.ingest.inflate import inflate
 from gateway.ingest.openjpeg import decode as decode_in_parts
+from gateway.ingest.rle import decode as decode_rle
+from gateway.ingest.syntax import transfer_syntax
 from gateway.ingest.tiles import layout
 
 if TYPE_CHECKING:
@@ -175,6 +177,8 @@ class PixelSource:
         return samples.reshape(header.rows, header.columns, header.samples)
 
     def _rle(self, frame: bytes | memoryview) -> tuple[Stored, str]:
+        if self.header.frame_bits >= 8 * LARGE:
+            return decode_rle(frame, self.header), self.header.photometric
         # The decoder stops at Rows x Columns, whatever the segments hold.
         return self._encapsulated(frame, "pylibjpeg")
 
@@ -244,7 +248,9 @@ class PixelSource:
         out = inflate(frame, limit=length + 1, ratio=_DEFLATE_RATIO)
         if len(out) - length not in (0, 1):
             raise UnsafeFile("A deflated frame has not the length that the pixel attributes give")
-        return self._pydicom(ExplicitVRLittleEndian, out, 0, 1)
+        return PixelSource(
+            replace(self.header, frames=1), transfer_syntax(ExplicitVRLittleEndian), out, self.vr
+        ).decode(1)
 
     def _encapsulated(self, frame: bytes | memoryview, plugin: str) -> tuple[Stored, str]:
         """Decode one frame by a named pydicom plugin, wrapped as the only frame there is."""
