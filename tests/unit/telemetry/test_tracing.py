@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +17,7 @@ from gateway.telemetry.tracing import ATTRIBUTES, Tracer, allowed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ROOT = Path(__file__).resolve().parents[3]
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{}"
 
 
@@ -75,3 +79,18 @@ def test_a_route_that_is_not_known_gives_no_word_of_the_caller(exporter: InMemor
     assert dict(span.attributes or {})["http.request.method"] == "_OTHER"
     assert dict(span.attributes or {})["error.type"] == "not-found"
     assert set(span.resource.attributes) == {"service.name", "service.version", "service.instance.id"}
+
+
+def test_without_the_extra_it_is_said_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(['opentelemetry.sdk', 'opentelemetry.sdk.resources']));"
+        "import gateway.telemetry.tracing"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "TRACES_ENDPOINT needs the extra otel" in done.stderr.splitlines()[-1]
+
+
+def test_an_endpoint_that_is_no_url_is_refused() -> None:
+    with pytest.raises(ValueError, match="endpoint"):
+        TracesSettings(endpoint="collector:4318")
