@@ -80,6 +80,7 @@ class WindowServers:
         self._followed: set[bytes] | None = None  # who else asked those
         self._cluster: Any = None
         self._nodes: dict[str, tuple[Held, Names]] = {}
+        self._slots: dict[int, str] = {}  # as of the last look, as are the tags
         self._tags: dict[str, str] = {}
         self._stale = True
         self._following: asyncio.Task[None] | None = None
@@ -156,12 +157,11 @@ class WindowServers:
                 self._node(name).recovery.start()
 
     def _name_of(self, key_id: str) -> str:
-        try:
-            slot = self._cluster.keyslot(f"{{{key_id}}}")
-            return str(self._cluster.nodes_manager.get_node_from_slot(slot).name)
-        except (RedisError, KeyError) as error:  # a slot that nobody has
-            self._stale = True
-            raise RedisAwayError(type(error).__name__) from None
+        name = self._slots.get(self._cluster.keyslot(f"{{{key_id}}}"))
+        if name is None:
+            self._look_again()
+            raise RedisAwayError("a slot that no node has")
+        return name
 
     def _node(self, name: str) -> Held:
         known = self._nodes.get(name)
@@ -189,6 +189,8 @@ class WindowServers:
             except (RedisError, OSError, TimeoutError) as error:
                 self._refreshed, self._stale = 0.0, True
                 raise RedisAwayError(f"{type(error).__name__}: {error}") from None
+            slots = self._cluster.nodes_manager.slots_cache
+            self._slots = {slot: str(nodes[0].name) for slot, nodes in slots.items()}
             self._tags = self._tags_of_nodes()
             for name, (held, names) in [*self._nodes.items()]:
                 if name not in self._tags or names != Names.of(self._tags[name]):
@@ -199,12 +201,12 @@ class WindowServers:
 
     def _tags_of_nodes(self) -> dict[str, str]:
         """For each node the first number that, as a tag, lies in one of its slots: all processes find the same."""
-        name_of = {slot: str(nodes[0].name) for slot, nodes in self._cluster.nodes_manager.slots_cache.items()}
         found: dict[str, str] = {}
+        names = len(set(self._slots.values()))
         for number in itertools.count():
             slot = self._cluster.keyslot(f"{{{number}}}")
-            if slot in name_of:
-                found.setdefault(name_of[slot], str(number))
-            if len(found) == len(set(name_of.values())):
+            if slot in self._slots:
+                found.setdefault(self._slots[slot], str(number))
+            if len(found) == names:
                 break
         return found
