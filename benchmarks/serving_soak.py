@@ -166,9 +166,8 @@ def show(report: Report, soaked: Soaked) -> None:
         met = "too short to judge"
     report.line(
         f"{total:,} requests, {good:,} of them answered with 200, {counts[503]:,} refused for load (503); other "
-        f"failures: {strange or 'none'}. Slope of memory, MiB a minute: {slopes} (goal for the gateway: under {GOAL:g}: "
-        f"{met}). Open files: {soaked.files[0]} after "
-        f"{STRETCH:.0f} s, {soaked.files[-1]} at the end."
+        f"failures: {strange or 'none'}. Slope of memory, MiB a minute: {slopes} (goal for the gateway: under "
+        f"{GOAL:g}: {met}). Open files: {soaked.files[0]} after {STRETCH:.0f} s, {soaked.files[-1]} at the end."
     )
 
 
