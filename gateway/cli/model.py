@@ -57,27 +57,33 @@ def export(  # noqa: PLR0917 - the command's own options
     size: Annotated[
         int | None, typer.Option(min=32, max=4096, help="Height and width, if an ONNX file leaves them open")
     ] = None,
+    version: Annotated[int, typer.Option(min=1, help="Above 1: add it to the folder NAME, which is there")] = 1,
 ) -> None:
     """Make NAME/ in the repository OUT: the graph with a uint8 input, labels, manifest and configurations.
 
     An ONNX file with the output [batch, 4 + classes, anchors] is a detector: the YOLO layout. Nothing in a checkpoint
-    is run. PyTorch is not needed.
+    is run. PyTorch is not needed. A further version of a model has its labels, its input and its output.
     """
     try:
         from gateway.modelkit import artefact, manifest  # noqa: PLC0415 - needs the extra "export"
+        from gateway.modelkit.version import add_version  # noqa: PLC0415
 
         written = labels.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         names = manifest.check_labels(written, labels, fewest=1)
-        folder = artefact.export(weights, names, out, name, normalize=normalize.value, size=size)
+        folder = out / name
+        if version == 1:
+            artefact.export(weights, names, out, name, normalize=normalize.value, size=size)
+        else:
+            add_version(folder, str(version), weights, names, normalize=normalize.value, size=size)
         promised = manifest.read_manifest(folder)
     except ImportError as error:
         raise _missing(error) from None
     except ValueError as error:
         raise _refused(error) from None
-    digest = promised.weights(artefact.VERSION)
+    digest = promised.weights(str(version))
     typer.echo(f"{folder}  {digest.bytes / 1e6:.1f} MB  SHA-256 {digest.sha256}")
     typer.echo("Classes, in the order of the outputs: " + ", ".join(names))
-    typer.echo(f"Offer it: add it to policies/models.yaml, with task: {_task(promised)}.")
+    typer.echo(f"Offer it: add version {version} to policies/models.yaml, with task: {_task(promised)}.")
 
 
 @app.command()

@@ -65,7 +65,7 @@ def export(
     folder = repository / name
     if folder.exists():
         raise ValueError(f"{folder} exists; choose another --name, or remove it")
-    model = add_uint8_front(_load(weights, len(labels)), normalize=normalize, size=size)
+    model = add_uint8_front(load_weights(weights, len(labels)), normalize=normalize, size=size)
     if classes_of(model) != len(labels):
         raise ValueError(f"{weights.name} has {classes_of(model)} classes, the labels are {len(labels)}")
     known = metadata_labels(model)
@@ -167,7 +167,8 @@ def _check_config(path: Path, manifest: Manifest) -> None:
         raise ValueError(f"{path}: label_filename is not {LABELS}")
 
 
-def _load(weights: Path, classes: int) -> onnx.ModelProto:
+def load_weights(weights: Path, classes: int) -> onnx.ModelProto:
+    """The graph in a checkpoint or an ONNX file, as it is there. Raises ValueError."""
     if weights.suffix != ".onnx":
         from gateway.modelkit.resnet50 import build  # noqa: PLC0415 - not needed for an ONNX file
         from gateway.modelkit.weights import read_state_dict  # noqa: PLC0415
