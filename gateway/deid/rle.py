@@ -18,11 +18,11 @@ def encode(stored: Stored) -> bytearray:
     from imagecodecs import packbits_encode  # noqa: PLC0415 - 0.3 s to import, and seldom needed
 
     size = stored.dtype.itemsize
-    components = stored[:, :, None] if stored.ndim == 2 else stored
+    single = np.ascontiguousarray(stored, stored.dtype.newbyteorder("<")).view(np.uint8).reshape(*stored.shape[:2], -1)
     out, starts = bytearray(64), []
-    for number in range(components.shape[2]):
+    for component in range(single.shape[2] // size):
         for byte in reversed(range(size)):  # the highest first
-            plane: Any = ((components[:, :, number] >> 8 * byte) & 0xFF).astype(np.uint8)
+            plane: Any = np.ascontiguousarray(single[:, :, component * size + byte])
             starts.append(len(out))
             out += packbits_encode(plane, axis=-1)  # each row by itself
             out += bytes(len(out) % 2)

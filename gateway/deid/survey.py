@@ -113,6 +113,7 @@ class Surveyor:
             if header.frames > 1:  # else one rendering is in memory at a time
                 pictures = looked = [picture[:, :] for picture in pictures]
                 key = digest(stored, *looked)
+            del decoded, stored, raw  # of a large frame no more is in memory than is looked at
             if key not in done:
                 mask = done[key] = self.mask(pictures, looks, tally)
                 tally.looked_at += 1
@@ -158,10 +159,12 @@ def renderings(
     every = pixels.show_all(number, stored, photometric, patch) if looks.full_range else None
     if large:
         shown = pixels.piecewise(number, stored, photometric, patch)
-        yield shown if every is None else Pair(shown, every)
+        picture: list[Picture] = [shown if every is None else Pair(shown, every)]
+        del shown, stored, every
+        yield picture.pop()  # and no longer held here
     else:
-        picture = pixels.show(number, stored, photometric, patch)
-        yield picture if every is None else both(picture, every.whole())
+        small = pixels.show(number, stored, photometric, patch)
+        yield small if every is None else both(small, every.whole())
 
 
 def digest(*arrays: npt.NDArray[Any]) -> bytes:

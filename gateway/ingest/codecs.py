@@ -166,7 +166,7 @@ class PixelSource:
     def _as_it_stands(self, number: int) -> Stored | None:
         """A native frame without a copy; None where its samples do not stand so in the file."""
         header = self.header
-        swapped = not self.syntax.little_endian and header.bits_allocated == 8  # in words, where the VR says so
+        swapped = not self.syntax.little_endian and header.bits_allocated == 8 and self.vr != "OB"  # in words of two
         samples = None if swapped or header.photometric in HALF_CHROMA else self.samples(number)
         if samples is None or not header.is_within(samples):
             return None
