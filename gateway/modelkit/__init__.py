@@ -5,6 +5,7 @@
     resnet50.py   those weights as an ONNX graph
     front.py      the uint8 input, put in front of any ONNX classifier
     artefact.py   the folder, written and checked
+    version.py    another version, put into it
     templates/    the configurations and the Python backend's model, the same for every model
 
 It stands here and not in ``inference_client`` because it makes files for a server and speaks to none, and not in

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from gateway.modelkit.front import add_uint8_front, metadata_labels, output_shap
 from gateway.modelkit.manifest import LABELS, MANIFEST, Manifest, digest, read_labels, read_manifest
 
 
-def add_version(  # noqa: PLR0913 - each is another kind of thing
+def add_version(
     folder: Path,
     version: str,
     weights: Path,
@@ -62,5 +61,5 @@ def add_version(  # noqa: PLR0913 - each is another kind of thing
         manifest = manifest.model_copy(update={"files": listed})
         (Path(scratch) / MANIFEST).write_text(manifest.dump(), encoding="utf-8")
         made.rename(folder / version)
-        os.replace(Path(scratch) / MANIFEST, folder / MANIFEST)
+        (Path(scratch) / MANIFEST).replace(folder / MANIFEST)
     return manifest
