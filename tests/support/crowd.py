@@ -23,6 +23,7 @@ from tests.support.limiters import caller, decide
 from tests.support.window_model import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
     from typing import Self
 
@@ -95,12 +96,16 @@ class Crowd:
             process.join(10)
 
     def begin(self, task: Task) -> None:
-        """Let all of them do it, and return at once."""
+        """Let all of them do it, and return as soon as they are about it."""
         for end in self._ends:
             end.send(task)
+        self._each()
 
     def reports(self) -> list[Report]:
         """Of what they did, when they have."""
+        return self._each()
+
+    def _each(self) -> list[Any]:
         found = [end.recv() for end in self._ends]
         for each in found:
             if isinstance(each, BaseException):
@@ -118,12 +123,12 @@ def _work(end: Connection, seed: int) -> None:
     chance = random.Random(seed)
     while (task := end.recv()) is not None:
         try:
-            end.send(asyncio.run(_ask(task, chance)))
+            end.send(asyncio.run(_ask(task, chance, lambda: end.send(True))))
         except Exception as error:  # noqa: BLE001 - it is raised where it is heard of
             end.send(error)
 
 
-async def _ask(task: Task, chance: random.Random) -> Report:
+async def _ask(task: Task, chance: random.Random, ready: Callable[[], None]) -> Report:
     report = Report([], [], 0)
     settings = RedisSettings(url=SecretStr(task.url), timeout_seconds=2.0)
     asker: Any
@@ -131,6 +136,8 @@ async def _ask(task: Task, chance: random.Random) -> Report:
         asker = Limiter(settings, Plans({"plan": task.plan}), failure=task.failure, workers=8)  # type: ignore[arg-type]
     else:
         asker = SharedWindows(settings)
+    await asker.ping()
+    ready()
     until = time.monotonic() + task.seconds
     ask = _through_limiter if task.whole else _through_script
     try:
