@@ -149,7 +149,7 @@ def measure(generator: Generator, target: Target, pid: int, choice: argparse.Nam
             bar.advance(task)
         closed(PEAK_CALLERS[1])
     peak = measured.peak
-    phases = tuple(Phase(peak * share / 100, choice.seconds / 3) for share in BURST_SHARES)
+    phases = tuple(Phase(peak * share / 100, choice.seconds / 2) for share in BURST_SHARES)
     measured.burst = generator.open(target, phases, warm=1.0, seed=7), phases
     bar.advance(task)
     return measured
