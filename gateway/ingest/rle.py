@@ -28,16 +28,15 @@ def decode(frame: bytes | memoryview, header: PixelHeader) -> Stored:
     ends = [*starts[1:count], len(frame)]
     pixels = header.rows * header.columns
     out = np.empty((header.rows, header.columns, header.samples, size), np.uint8)
+    plane = np.empty(pixels + 1, np.uint8)  # a pad byte may be read as one more
     view = memoryview(frame)
     for number, (start, end) in enumerate(zip(starts, ends, strict=False)):
         if not _HEADER.size <= start < end <= len(frame):
             raise ValueError("an RLE segment lies outside of its frame")
         segment: Any = view[start:end]
-        plane = np.frombuffer(packbits_decode(segment, out=pixels + 1), np.uint8)  # a pad byte may be read as one more
-        if len(plane) < pixels:
+        if len(packbits_decode(segment, out=plane.data)) < pixels:
             raise ValueError("an RLE segment is too short")
         component, byte = divmod(number, size)
         out[:, :, component, size - 1 - byte] = plane[:pixels].reshape(header.rows, header.columns)
-        del plane
     stored: Stored = out.reshape(header.rows, header.columns, -1).view(f"<{'i' if header.signed else 'u'}{size}")
     return stored[:, :, 0] if header.samples == 1 else stored
