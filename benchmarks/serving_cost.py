@@ -302,7 +302,7 @@ def draw(report: Report, found: dict[str, Found], callers: list[int]) -> None:
                       ha="center", fontsize=8)  # fmt: skip
         axis.set_title(name)
         axis.set_ylabel("CPU ms a request")
-    axes[0].legend(loc="upper right")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     report.plot(figure, "cost.png", "CPU a request, by party and picture")
 
 
