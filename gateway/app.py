@@ -86,6 +86,7 @@ from gateway.services import Services
 from gateway.settings import Settings
 from gateway.telemetry.logging import configure_logging
 from gateway.telemetry.meter import Meter
+from gateway.tls import check, triton_tls
 from inference_client.resilience import ResilientClient
 from inference_client.triton import TritonClient
 
@@ -139,10 +140,12 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         inference: The model server's client; Triton's unless given.
 
     Raises:
-        ValueError: A policy file is wrong, or the access policy and the routes do not name the same things.
+        ValueError: A policy file is wrong, the access policy and the routes do not name the same things, or a
+            certificate cannot be used.
     """
     settings = settings or Settings()
     configure_logging(settings.log)
+    check(settings)
     access = AccessPolicy.load(settings.admission.access_policy, docs=settings.http.docs)
     plans = Plans.load(settings.admission.plans_policy)
     for issuer in access.issuers.values():
@@ -295,7 +298,7 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
     failures, failure = FailureModes(recorder), settings.admission.limiter_failure
     workers, http = Workers(settings.ingest), settings.http
     model_server = ResilientClient(
-        inference or TritonClient(settings.triton.url, catalog.scalings()),
+        inference or TritonClient(settings.triton.url, catalog.scalings(), triton_tls(settings.triton)),
         failures=settings.triton.breaker_failures,
         seconds=settings.triton.breaker_seconds,
         images=settings.triton.max_images,

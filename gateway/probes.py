@@ -15,6 +15,7 @@ from gateway.audit.watch import STATES, ChainWatch
 from gateway.telemetry import catalogue as of
 from gateway.telemetry.machine import children_of, container_memory, free_share, resident_bytes
 from gateway.telemetry.sampler import Probe, Sampler
+from gateway.tls import CertificateError, check, listener_end
 from inference_client.resilience import ResilientClient
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def sampler_of(services: Services, inflight: InflightBytes, reader: AuditReader)
         Probe("dependencies", _READY, dependencies.read, first=_OFTEN),
         Probe("machine", _MACHINE, _Machine(services).read),
         Probe("keys", _KEYS, _Keys(services).read),
+        Probe("certificates", _KEYS, _Certificates(services).read),
     ]
     if (seconds := settings.metrics.verify_seconds) > 0:
         # All processes together verify as often as is set, each at a time of its own.
@@ -192,3 +194,20 @@ class _Keys:
         self._good.set(good)
         for name, count in zip(WITHIN, soon, strict=True):
             self._expiring.set(count, name)
+
+
+class _Certificates:
+    """The listener's is looked at again, for it may be renewed; the others are in use as they were at the start."""
+
+    def __init__(self, services: Services) -> None:
+        self._http = services.settings.http
+        self._end = services.meter.gauge(of.CERTIFICATE_END)
+        for name, end in check(services.settings).items():
+            self._end.set(end.timestamp(), name)
+
+    async def read(self) -> None:
+        if self._http.tls_certificate:
+            try:
+                self._end.set((await asyncio.to_thread(listener_end, self._http)).timestamp(), "http")
+            except CertificateError:
+                self._end.set(0, "http")

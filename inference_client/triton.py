@@ -14,6 +14,7 @@ from tritonclient.grpc import InferResult, service_pb2
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from inference_client.channel import options_for
 from inference_client.client import Inference
 from inference_client.errors import InferenceError, InferenceRejected, InferenceTimeout, InvalidAnswer, ModelNotReady
 from inference_client.message import METHOD, message
@@ -27,25 +28,12 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from inference_client.channel import Tls
     from inference_client.metadata import Scaling
 
 Answer = TypeVar("Answer")
 
 PROBE_SECONDS = 1.0
-
-CHANNEL = (
-    # A restarted server is found within about a second (gRPC's own defaults: 1 s, growing to 120 s), and a connection
-    # attempt into the void is given up after two (default 20).
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.min_reconnect_backoff_ms", 2000),
-    # A host that vanished without a word is noticed while calls wait on it; else TCP takes a quarter of an hour.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    # A detector answers an image of 640 x 640 with 84 x 8400 numbers, 2.8 MB: 16 images in one answer are 45.
-    ("grpc.max_receive_message_length", 64 * 2**20),
-)
-"""https://grpc.github.io/grpc/core/group__grpc__arg__keys.html"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +88,14 @@ class TritonClient:
     """An ``InferenceClient`` for a real server. One instance a process; safe for concurrent calls in one event loop.
 
     Args:
-        url: ``host:port`` of Triton's gRPC listener.
+        url: ``host:port`` of Triton's gRPC listener, or ``dns:///name:port`` of several: each call goes to the next.
         scaling: Model to how its pixels are scaled, where its input is float32; ``PLAIN`` where it is not named.
+        tls: Its certificates; plain text without.
     """
 
-    def __init__(self, url: str, scaling: Mapping[str, Scaling] | None = None) -> None:
+    def __init__(self, url: str, scaling: Mapping[str, Scaling] | None = None, tls: Tls | None = None) -> None:
         self._url = url
+        self._credentials = tls.credentials() if tls is not None else None
         self._scaling = dict(scaling or {})
         self._connection: InferenceServerClient | None = None
         self._channel: grpc.aio.Channel | None = None
@@ -181,13 +171,18 @@ class TritonClient:
 
     def _client(self) -> InferenceServerClient:
         if self._connection is None:  # a gRPC channel belongs to the event loop: not made before there is one
-            self._connection = InferenceServerClient(self._url, channel_args=CHANNEL)
+            self._connection = InferenceServerClient(
+                self._url, creds=self._credentials, channel_args=options_for(self._url)
+            )
         return self._connection
 
     def _infer_call(self) -> Any:
         """ModelInfer, whose requests are bytes already. gRPC lets channels to one server share its connection."""
         if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(self._url, CHANNEL)
+            if self._credentials is not None:
+                self._channel = grpc.aio.secure_channel(self._url, self._credentials, options_for(self._url))
+            else:
+                self._channel = grpc.aio.insecure_channel(self._url, options_for(self._url))
             read = service_pb2.ModelInferResponse.FromString
             self._model_infer = self._channel.unary_unary(METHOD, response_deserializer=read)
         return self._model_infer

@@ -4,6 +4,9 @@
     redis+cluster://[user:password@]host:port[,host:port...]             rediss+cluster:// with TLS
     redis+sentinel://[user:password@]host:port[,host:port...]/service    rediss+sentinel:// with TLS
 
+With TLS the server's certificate must name the host that was asked for; the settings say who vouches for it, and what
+the gateway shows of its own. Sentinels are asked in the same way.
+
 User and password are the data servers'; those that a Sentinel asks for are ``sentinel_username`` and
 ``sentinel_password`` in the query. No call is tried twice: a second try could take a second wait, and it could charge a
 second time.
@@ -11,6 +14,7 @@ second time.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -43,9 +47,10 @@ def connect(settings: RedisSettings) -> Any:
     scheme, _, form = url.partition("://")[0].partition("+")
     common = _common(settings)
     if not form and scheme in _PLAIN:
-        return Redis.from_url(url, **common)
+        return Redis.from_url(url, **common, **_tls(settings, scheme))
     servers = _Servers.read(url, scheme, form)
-    common |= {"username": servers.username, "password": servers.password, "ssl": scheme == "rediss"}
+    tls = {"ssl": scheme == "rediss", **_tls(settings, scheme)}
+    common |= {"username": servers.username, "password": servers.password, **tls}
     if form == "cluster":
         nodes = [ClusterNode(host, port) for host, port in servers.addresses]
         return RedisCluster(startup_nodes=nodes, **common)
@@ -55,7 +60,7 @@ def connect(settings: RedisSettings) -> Any:
             "socket_connect_timeout": settings.timeout_seconds,
             "username": servers.query.get("sentinel_username"),
             "password": servers.query.get("sentinel_password"),
-            "ssl": scheme == "rediss",
+            **tls,
         },
     )
     return sentinel.master_for(servers.service, **common)
@@ -67,7 +72,7 @@ def node(settings: RedisSettings, host: str, port: int) -> Any:
     scheme, _, form = url.partition("://")[0].partition("+")
     servers = _Servers.read(url, scheme, form)
     own: dict[str, Any] = {"username": servers.username, "password": servers.password, "ssl": scheme == "rediss"}
-    return Redis(host=host, port=port, **own, **_common(settings))
+    return Redis(host=host, port=port, **own, **_tls(settings, scheme), **_common(settings))
 
 
 def _common(settings: RedisSettings) -> dict[str, Any]:
@@ -75,6 +80,18 @@ def _common(settings: RedisSettings) -> dict[str, Any]:
         "socket_connect_timeout": settings.timeout_seconds,
         "socket_timeout": None,
         "retry": Retry(NoBackoff(), 0),
+    }
+
+
+def _tls(settings: RedisSettings, scheme: str) -> dict[str, Any]:
+    """Nothing without TLS: a plain connection does not know these names."""
+    if scheme != "rediss":
+        return {}
+    return {
+        "ssl_min_version": ssl.TLSVersion.TLSv1_2,
+        "ssl_ca_certs": settings.tls_ca or None,
+        "ssl_certfile": settings.tls_certificate or None,
+        "ssl_keyfile": settings.tls_key or None,
     }
 
 

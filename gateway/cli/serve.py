@@ -24,6 +24,7 @@ from gateway.settings import Settings
 from gateway.telemetry.listener import serve_metrics
 from gateway.telemetry.shared_folder import VARIABLE as SHARED_FOLDER
 from gateway.telemetry.shared_folder import SharedNumbers, shared_folder
+from gateway.tls import CertificateError, check, listener_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,10 @@ def serve(
         settings = Settings()
     except (ValidationError, ValueError, OSError) as error:
         raise fail(explain_settings(error)) from None
+    try:
+        check(settings)
+    except CertificateError as error:
+        raise fail(str(error)) from None
     listener = socket.socket(fileno=fd) if fd is not None else listen(settings.http.host, settings.http.port)
     if metrics_fd is not None:
         metrics: socket.socket | None = socket.socket(fileno=metrics_fd)
@@ -62,16 +67,17 @@ def serve(
         metrics = listen_for_metrics(settings.metrics, or_anywhere=fd is not None)
     console = Console(stderr=True)
     if fd is None:
-        console.print(f"Cordon on {url_of(listener)}", highlight=False)
+        console.print(f"Cordon on {url_of(listener, secure=bool(settings.http.tls_certificate))}", highlight=False)
     if metrics is not None and metrics_fd is None:
         console.print(f"Metrics on {url_of(metrics)}/metrics", highlight=False)
     run(settings.http, listener, metrics)
 
 
-def url_of(listener: socket.socket) -> str:
-    """Where a bound socket is reached over HTTP."""
+def url_of(listener: socket.socket, *, secure: bool = False) -> str:
+    """Where a bound socket is reached over HTTP, or HTTPS."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if secure else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def listen_for_metrics(metrics: MetricsSettings, *, or_anywhere: bool = False) -> socket.socket | None:
@@ -157,6 +163,7 @@ def run(http: HttpSettings, listener: socket.socket, metrics: socket.socket | No
         proxy_headers=False,
         # Else a request on a kept-alive connection starts with the context, so the correlation ID, of the last.
         reset_contextvars=True,
+        ssl_context_factory=partial(listener_context, http) if http.tls_certificate else None,
         # What still runs after HTTP_DRAIN_SECONDS is told 503 by gateway/draining.py; this ends what does not listen.
         timeout_graceful_shutdown=math.ceil(http.drain_seconds + CUT_SECONDS),
     )

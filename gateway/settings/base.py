@@ -46,3 +46,9 @@ class Concern(BaseSettings):
         """Arguments over the environment over secrets' files over ``.env``."""
         del file_secret_settings
         return init_settings, env_settings, _SecretFiles(settings_cls), dotenv_settings
+
+
+def refuse_half_a_pair(prefix: str, certificate: str, key: str) -> None:
+    """Raises ValueError for a certificate without its key, or a key alone."""
+    if bool(certificate) != bool(key):
+        raise ValueError(f"{prefix}_TLS_CERTIFICATE and {prefix}_TLS_KEY go together: set both or none")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from gateway.settings.base import Concern
+from gateway.settings.base import Concern, refuse_half_a_pair
 
 
 class HttpSettings(Concern):
@@ -17,6 +17,14 @@ class HttpSettings(Concern):
 
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
+    tls_certificate: str = Field(
+        "",
+        description="PEM file of the listener's certificate, with its chain; empty: plain HTTP, for a proxy in front",
+    )
+    tls_key: str = Field("", description="PEM file of its key, without a passphrase")
+    tls_client_ca: str = Field(
+        "", description="PEM file of CA certificates: who connects must show a certificate of theirs, as a proxy would"
+    )
     workers: int = Field(1, ge=1, le=64, description="Gateway processes")
     docs: bool = Field(default=False, description="Serve /docs and /openapi.json to anyone; never in production")
     max_body_bytes: int = Field(32 * 2**20, ge=2**10, description="Largest body taken")
@@ -42,6 +50,13 @@ class HttpSettings(Concern):
         le=1000,
         description="Longest queue: its wait in multiples of a request's own time, by the root of the workers; 0: any",
     )
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        refuse_half_a_pair("HTTP", self.tls_certificate, self.tls_key)
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError("HTTP_TLS_CLIENT_CA needs HTTP_TLS_CERTIFICATE and HTTP_TLS_KEY")
+        return self
 
 
 class ConsoleSettings(Concern):

@@ -147,6 +147,10 @@ CHAIN_TIME = _gauge("cordon_audit_chain_timestamp_seconds", "When that was; 0 be
 KEYS_EXPIRING = _gauge("cordon_keys_expiring", "API keys that are good now and end within that time.", "within", most=4)
 KEYS_GOOD = _gauge("cordon_keys_good", "API keys that are good now.")
 
+CERTIFICATE_END = _gauge("cordon_certificate_end_timestamp_seconds",
+    "When a certificate in use ends: the listener's, and those for Redis and Triton; 0 if it cannot be read.",
+    "certificate", most=8, across="min")  # fmt: skip
+
 PROCESSES = _gauge("cordon_processes", "Gateway processes that serve.", across="sum")
 PROCESSES_WANTED = _gauge("cordon_processes_wanted", "HTTP_WORKERS.")
 STARTED = _gauge("cordon_start_timestamp_seconds", "When the youngest of them was started.")

@@ -25,8 +25,8 @@ TESTS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "alerts_test.yml").read_t
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 BOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 
-OF_OTHERS = {"up", "probe_ssl_earliest_cert_expiry"}
-"""Prometheus's own, and the blackbox exporter's."""
+OF_OTHERS = {"up"}
+"""Prometheus's own."""
 SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 OURS = {family.name + suffix for family in FAMILIES for suffix in SUFFIXES[family.kind]}
 LABELS = {family.name + suffix: set(family.labels) for family in FAMILIES for suffix in SUFFIXES[family.kind]}
@@ -97,7 +97,7 @@ def test_the_runbooks_commands_are_there() -> None:
 @pytest.mark.parametrize("query", queries())
 def test_a_query_asks_for_metrics_and_labels_that_there_are(query: str) -> None:
     bare = re.sub(r'"[^"]*"', '""', query)
-    for name, selector in re.findall(r"\b((?:cordon|probe)_\w+|up)\b(\{[^}]*\})?", bare):
+    for name, selector in re.findall(r"\b(cordon_\w+|up)\b(\{[^}]*\})?", bare):
         assert name in OURS | OF_OTHERS, name
         asked = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selector))
         assert asked <= LABELS.get(name, set()) | {"instance", "job", "le"}, (name, asked)
