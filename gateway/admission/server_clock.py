@@ -32,6 +32,8 @@ class ServerClock:
     """What is known of one. All times are microseconds; ours are monotonic."""
 
     def __init__(self) -> None:
+        self.forgotten = 0
+        """How often all that was known was given up."""
         self._low: tuple[float, int] | None = None  # the distance at the least, and when that was so
         self._high: tuple[float, int] | None = None
 
@@ -64,6 +66,7 @@ class ServerClock:
     def forget(self) -> None:
         """It was set, or it is another server's now."""
         self._low = self._high = None
+        self.forgotten += 1
 
     def _least(self, now: int) -> float:
         assert self._low is not None

@@ -88,14 +88,18 @@ class WindowServer:
         Raises:
             RedisAwayError: No answer; it may have been done.
             WindowsInDoubtError: Nothing was done.
+            WindowsUnsettledError: No answer that can be believed; it may have been done.
         """
         self._deciding += 1
+        forgotten = self.clock.forgotten
         try:
             async with asyncio.timeout(self._timeout), self._turns:
                 while True:
                     begin = now_us()
                     head = _HEAD.pack(generation, *self.clock.span(begin))
                     answer = await self._evaluate(_DECIDE, keys, (head + argument, self.names.generation))
+                    if forgotten != self.clock.forgotten:  # another call has found that all this is in doubt
+                        raise WindowsUnsettledError
                     if answer[0] != OTHER_TIME:  # of the clock the pulses learn enough
                         return answer
                     self._heard(answer[1], begin)
@@ -125,11 +129,14 @@ class WindowServer:
             RedisAwayError: No answer; it may have been done.
             WindowsInDoubtError: Nothing was done.
         """
+        forgotten = self.clock.forgotten
         try:
             async with asyncio.timeout(self._timeout), self._turns:
                 while True:
                     begin = now_us()
                     answer = await self._evaluate(script, keys, arguments(self.clock.span(begin)))
+                    if forgotten != self.clock.forgotten:
+                        raise WindowsUnsettledError
                     self._heard(answer[1], begin)
                     if answer[0] != OTHER_TIME:
                         return answer
