@@ -7,12 +7,14 @@ import tempfile
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway.admission import window_recovery
+from gateway.admission.decision import Claim
 from gateway.admission.plans import Plan, Window
+from gateway.admission.window_server import WindowsUnsettledError
 from gateway.errors import LimiterUnavailable
 from tests.support.limiters import DAY, HEAD, MINUTE, SUM, StoredWindow, admitted, caller, limiter_at
 from tests.support.valkey import ValkeyServer
@@ -246,3 +248,22 @@ async def test_after_all_have_gone_the_windows_are_still_there(server: ValkeySer
         assert await admitted(one, 4) == 4
     async with limiter_at(server, PLAN) as next_one:
         assert await admitted(next_one, 20) == 6
+
+
+async def test_what_one_call_finds_in_doubt_another_that_is_under_way_does_not_believe(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with limiter_at(server, PLAN) as limiter:
+        await limiter.ping()
+        held = limiter._shared._servers.one
+        assert held is not None
+        answered = held.server._evaluate
+
+        async def found_meanwhile(*arguments: Any) -> Any:
+            answer = await answered(*arguments)
+            held.server.clock.forget()  # as when the other's answer showed that the clock was set
+            return answer
+
+        monkeypatch.setattr(held.server, "_evaluate", found_meanwhile)
+        with pytest.raises(WindowsUnsettledError):
+            await limiter._shared.decide(Claim("key_a", PLAN, 1, "0" * 16, 60, 0), ())
