@@ -67,7 +67,18 @@ from gateway.audit.exporting import Exporting
 from gateway.audit.failure_modes import FailureModes
 from gateway.audit.reader import AuditReader
 from gateway.audit.recorder import Recorder
-from gateway.console import assets, audit, audit_export, issuing, key_requests, keys, overview, sign_in, switches
+from gateway.console import (
+    assets,
+    audit,
+    audit_export,
+    issuing,
+    key_requests,
+    keys,
+    overview,
+    sign_in,
+    switches,
+    try_it,
+)
 from gateway.console.forms import MAX_BYTES as FORM_BYTES
 from gateway.console.middleware import ConsoleMiddleware, is_console
 from gateway.console.pages import Pages
@@ -101,6 +112,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "A hardened gateway between hospitals and their image models: admit, de-identify, infer, prove."
 PREDICT, DEIDENTIFY, TOKEN = "POST /v1/predict", "POST /v1/deidentify", "POST /oauth/token"
+TRY = "POST /console/try"
 NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,
@@ -110,7 +122,7 @@ NO_TELEMETRY: TelemetryConfig = {
 }
 """The framework's own tells paths, and what exceptions say: both may identify a patient. Ours: gateway/telemetry."""
 JSON_BODY_BYTES = 64 * 2**10
-CONSOLE = (sign_in, overview, issuing, keys, key_requests, audit, audit_export, switches, assets)
+CONSOLE = (sign_in, overview, try_it, issuing, keys, key_requests, audit, audit_export, switches, assets)
 ROUTES = (
     predict,
     deidentify,
@@ -178,14 +190,15 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         inflight=InflightBytes(http.max_inflight_bytes, http.max_body_bytes),
         body_limits=dict.fromkeys((PREDICT, DEIDENTIFY), http.max_body_bytes)
         | {TOKEN: TOKEN_BODY_BYTES}
-        | {rule.route: FORM_BYTES for rule in access if is_console(rule.route.split(" ")[1])},
+        | {rule.route: FORM_BYTES for rule in access if is_console(rule.route.split(" ")[1])}
+        | {TRY: http.max_body_bytes},
         default_body_limit=min(JSON_BODY_BYTES, http.max_body_bytes),
         body_seconds=http.body_timeout_seconds,
         deadline_seconds=http.deadline_seconds,
         object_deadline_seconds=http.object_deadline_seconds,
         answer_seconds=http.answer_timeout_seconds,
         load=services.load,
-        shed={PREDICT: "prediction", DEIDENTIFY: "object"},
+        shed={PREDICT: "prediction", TRY: "prediction", DEIDENTIFY: "object"},
         draining=services.draining,
         switches=services.switches,
         sessions=services.sessions,

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from gateway.respond.deidentified import ObjectAnswer
     from gateway.respond.detection import DetectionAnswer
     from gateway.respond.prediction import ClassificationAnswer
+    from gateway.respond.preview import Seen
     from gateway.settings import DeidSettings, HttpSettings, IngestSettings
     from inference_client.client import InferenceClient
 
@@ -52,10 +53,11 @@ Made = TypeVar("Made", bound=Sanitized)
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer, and what it cost by step, in seconds."""
+    """The answer, what it cost by step, in seconds, and pictures of what was asked about, if they were wanted."""
 
     answer: ClassificationAnswer | DetectionAnswer
     seconds: dict[str, float] = field(default_factory=dict)
+    seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,14 @@ class Pipeline:
             raise as_gateway_error(error) from None
 
     async def predict(
-        self, admission: Admission, upload: Upload, frames: FrameSelection, model_name: str | None, version: str = ""
+        self,
+        admission: Admission,
+        upload: Upload,
+        frames: FrameSelection,
+        model_name: str | None,
+        version: str = "",
+        *,
+        look: bool = False,
     ) -> Answered:
         """Classify one image.
 
@@ -110,6 +119,7 @@ class Pipeline:
             frames: Which of its frames.
             model_name: The model; None for the default one.
             version: The version that must answer; empty lets the model's shares decide.
+            look: Whether pictures of what is left of it are wanted, too.
 
         Raises:
             GatewayError: Any of ``errors.py``; it is on record before it is raised. If it cannot be put on record,
@@ -119,7 +129,7 @@ class Pipeline:
         deadline = admission.deadline.or_after(admission.plan_seconds, self.http.deadline_seconds)
         tenant = admission.principal.tenant
         with self.load.inside("prediction", tenant) as worked:
-            steps = self._predict(story, upload, frames, model_name, version, deadline)
+            steps = self._predict(story, upload, frames, model_name, version, deadline, look=look)
             answered = await self._to_its_end(story, steps, deadline)
             worked(sum(story.seconds.values()))
         return answered
@@ -132,6 +142,8 @@ class Pipeline:
         model_name: str | None,
         version: str,
         deadline: Deadline,
+        *,
+        look: bool,
     ) -> Answered:
         began = perf_counter()
         admission = story.admission
@@ -139,7 +151,7 @@ class Pipeline:
         model = story.model = await self.serving.expected(model_name, version)
         self.load.expect("prediction", tenant, deadline, model=model.name, grace=GRACE)
 
-        work = Work(upload, frames, model, tenant, self.limits, self.deid, deadline)
+        work = Work(upload, frames, model, tenant, self.limits, self.deid, deadline, look)
         with self.load.coming(model.name):
             prepared = await self._sanitized(story, prepare, work)
         story.tensor_digest = prepared.tensor.digest
@@ -168,7 +180,7 @@ class Pipeline:
         # A detector's output is 2.8 MB a frame: sorting it out must not hold the others' requests up.
         answer = await asyncio.to_thread(respond, *parts) if model.task == "detection" else respond(*parts)
         await self._succeeded(story, prediction=answer.prediction)
-        return Answered(answer, story.seconds)
+        return Answered(answer, story.seconds, prepared.seen)
 
     async def deidentify(
         self,

@@ -19,6 +19,7 @@ from gateway.ingest.decode import decode, decode_object
 from gateway.preprocess.fitness import check_fitness
 from gateway.preprocess.tensor import Tensor, to_tensor
 from gateway.respond.deidentified import ObjectAnswer, respond_object
+from gateway.respond.preview import Seen, look_at
 
 if TYPE_CHECKING:
     from gateway.deid.image import Pseudonyms
@@ -71,7 +72,11 @@ def _terms_of(model: ModelSpec, limits: IngestSettings, deid: DeidSettings) -> T
 
 @dataclass(frozen=True)
 class Work:
-    """One image's way through steps 2 to 4, as it is handed to a worker process."""
+    """One image's way through steps 2 to 4, as it is handed to a worker process.
+
+    Attributes:
+        look: Whether pictures of what is left are wanted, too.
+    """
 
     upload: Upload
     frames: FrameSelection
@@ -80,6 +85,7 @@ class Work:
     limits: IngestSettings
     deid: DeidSettings
     deadline: Deadline = NEVER
+    look: bool = False
 
     @property
     def terms(self) -> Terms:
@@ -87,12 +93,19 @@ class Work:
         return _terms_of(self.model, self.limits, self.deid)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _work, (self.terms.packed, self.upload, self.frames, self.tenant, self.deadline)
+        return _work, (self.terms.packed, self.upload, self.frames, self.tenant, self.deadline, self.look)
 
 
-def _work(packed: bytes, upload: Upload, frames: FrameSelection, tenant: str, deadline: Deadline) -> Work:
+def _work(  # noqa: PLR0917 - as pickle calls it
+    packed: bytes,
+    upload: Upload,
+    frames: FrameSelection,
+    tenant: str,
+    deadline: Deadline,
+    look: bool,
+) -> Work:
     model, limits, deid = _unpacked(packed)
-    return Work(upload, frames, model, tenant, limits, deid, deadline)
+    return Work(upload, frames, model, tenant, limits, deid, deadline, look)
 
 
 @lru_cache(maxsize=_MOST_TERMS)
@@ -152,12 +165,14 @@ class Prepared(Sanitized):
         frame_numbers: The frames in it, 1-based as in DICOM.
         total_frames: Frames in the object.
         warnings: Sentences for the caller.
+        seen: Pictures of sanitized frames, if they were asked for.
     """
 
     tensor: Tensor
     frame_numbers: tuple[int, ...]
     total_frames: int
     warnings: tuple[str, ...]
+    seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +216,7 @@ def prepare(work: Work) -> Prepared:
         report=sanitized.report,
         input_digest=hashlib.sha256(work.upload.data).hexdigest(),
         warnings=warnings,
+        seen=look_at(sanitized) if work.look else (),
         seconds={"ingest": clock[1] - clock[0], "deid": clock[2] - clock[1], "preprocess": clock[3] - clock[2]},
     )
 

@@ -24,7 +24,7 @@ MEDIA_TYPE = "application/x-www-form-urlencoded"
 MAX_BYTES = 16 * 2**10
 """Of a form: the longest that fits the API's own bounds takes two thirds of it."""
 MAX_FIELDS = 200
-_TOKEN = "csrf"  # noqa: S105 - the field's name
+TOKEN = "csrf"  # noqa: S105 - the field's name
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -100,10 +100,19 @@ async def read_form(request: Request, session: Session | None) -> Form:
         values[name] = (*values.get(name, ()), value)
     form = Form(values)
     if session is not None:
-        token = header(request.scope, b"x-csrf-token") or form.text(_TOKEN)
-        if not hmac.compare_digest(token.encode(), session.csrf.encode()):
-            raise Forbidden("The form is not of this session: load the page again and repeat")
+        check_token(request, session, form.text(TOKEN))
     return form
+
+
+def check_token(request: Request, session: Session, said: str) -> None:
+    """A form must hold its session's token; a script may send it as a header.
+
+    Raises:
+        Forbidden: It is missing, or another session's.
+    """
+    token = header(request.scope, b"x-csrf-token") or said
+    if not hmac.compare_digest(token.encode(), session.csrf.encode()):
+        raise Forbidden("The form is not of this session: load the page again and repeat")
 
 
 def fitting(model: type[Model], **values: object) -> Model:

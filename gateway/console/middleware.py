@@ -32,6 +32,8 @@ HEADERS = {
     "fullscreen=(), geolocation=(), hid=(), microphone=(), payment=(), publickey-credentials-get=(), serial=(), usb=()",
     "Vary": "Cookie, HX-Request",
 }
+_WITH_PICTURES = POLICY.replace("img-src 'self'", "img-src 'self' data:")
+"""Of the one answer whose pictures are in it, for they are kept nowhere."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
@@ -59,6 +61,8 @@ class ConsoleMiddleware:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
+                if scope["state"].get("holds_pictures"):
+                    headers["Content-Security-Policy"] = _WITH_PICTURES
             await send(message)
 
         if scope["method"] not in _SAFE and not sent_by_us(scope):

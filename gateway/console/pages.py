@@ -47,6 +47,7 @@ class Entry:
 
 NAVIGATION = (
     Entry(HOME, "Overview", "console"),
+    Entry("/console/try", "Try it", "predict"),
     Entry("/console/keys", "Keys", "keys:read"),
     Entry("/console/requests", "Requests", "keys:read"),
     Entry("/console/audit", "Audit", "audit:read"),

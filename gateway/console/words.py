@@ -23,6 +23,39 @@ STATES = {
 }
 """A state to its tone. The tone is never the only sign: the word stands beside it."""
 
+GROUPS = {
+    "0002": "File meta information",
+    "0008": "Identification",
+    "0010": "Patient",
+    "0012": "Clinical trial",
+    "0018": "Acquisition",
+    "0020": "Relationship",
+    "0028": "Image presentation",
+    "0032": "Study",
+    "0038": "Visit",
+    "0040": "Procedure",
+    "0054": "Nuclear medicine",
+    "0088": "Storage",
+    "0400": "Digital signatures",
+    "4008": "Results",
+    "private": "Private attributes",
+    "unknown": "Not in the standard",
+    "exif": "Camera data, perhaps with a place",
+    "xmp": "Metadata of programs",
+    "iptc": "Captions and credits",
+    "comment": "Comments",
+    "text": "Texts",
+    "time": "Times",
+    "thumbnail": "Small pictures beside the picture",
+    "mpf": "Further pictures",
+    "animation": "Further pictures",
+    "icc": "Colour profile",
+    "application": "Data of programs",
+    "trailing": "Bytes after the end",
+    "other": "Other segments",
+}
+"""Tag groups (PS3.6), and kinds of a raster's metadata, to what they are about."""
+
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 

@@ -190,6 +190,7 @@ def _sanitized(
         pseudonyms=pseudonyms,
         report=report,
         stored=image.stored,
+        masks=pixels.masks,
         seal=_SEAL,
     )
 

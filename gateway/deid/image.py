@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from gateway.deid.pixels import Outline
     from gateway.deid.report import DeidReport
     from gateway.ingest.image import DisplayFrame, StoredSize
     from gateway.ingest.upload import MediaType
@@ -46,6 +47,7 @@ class SanitizedImage:
         pseudonyms: Stand-ins of the identifiers that link objects.
         report: What was done; counts and tag numbers, no values.
         stored: As in IdentifiableImage.
+        masks: The outlines of what is masked in each frame; none at all where nothing was looked at.
     """
 
     frames: tuple[DisplayFrame, ...] = field(repr=False)
@@ -56,6 +58,7 @@ class SanitizedImage:
     pseudonyms: Pseudonyms
     report: DeidReport
     stored: StoredSize | None
+    masks: tuple[tuple[Outline, ...], ...]
     seal: object = field(repr=False)
 
     def __post_init__(self) -> None:

@@ -79,5 +79,24 @@ class Placement:
         if swapped:
             shares = shares[:, :, ::-1]
         shares = np.abs(shares - (from_right, from_bottom))
-        pixels = shares * (self.stored.columns, self.stored.rows)
-        return np.concatenate([pixels.min(axis=1), pixels.max(axis=1)], axis=1)
+        return _boxes(shares * (self.stored.columns, self.stored.rows))
+
+    def from_stored(self, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The way back: boxes of the stored picture in pixels of the tensor.
+
+        Args:
+            boxes: [n, 4]: x and y of two opposite corners.
+
+        Returns:
+            [n, 4]: smallest x and y, largest x and y.
+        """
+        shares = boxes.reshape(-1, 2, 2) / (self.stored.columns, self.stored.rows)
+        swapped, from_right, from_bottom = _UPRIGHT[self.stored.orientation]
+        shares = np.abs(shares - (from_right, from_bottom))
+        if swapped:
+            shares = shares[:, :, ::-1]
+        return _boxes(shares * (self.width, self.height) + (self.left, self.top))
+
+
+def _boxes(corners: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)

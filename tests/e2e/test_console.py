@@ -12,11 +12,13 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from gateway.admission.sessions import COOKIE
+from gateway.embedded.samples import single_frame
 from tests.support.browser import Watch, running_browser, violations
 from tests.support.console import new_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -27,6 +29,7 @@ pytestmark = pytest.mark.slow
 
 PAGES = (
     "/console",
+    "/console/try",
     "/console/keys",
     "/console/keys/new",
     "/console/requests",
@@ -177,6 +180,49 @@ def test_the_story_of_a_request(person: Person, site: Site) -> None:
     assert violations(page) == []
 
 
+def test_an_image_is_tried_and_seen_as_the_model_saw_it(person: Person, tmp_path: Path) -> None:
+    file = tmp_path / "DOE^JANE.dcm"
+    file.write_bytes(single_frame().data)
+    page = person.page
+    page.get_by_role("link", name="Try it").click()
+    page.get_by_label("Drop a DICOM").set_input_files(file)
+    page.get_by_role("button", name="De-identify and classify").click()
+    expect(page.get_by_role("heading", name="What the model saw")).to_be_visible()
+    picture = page.get_by_role("img", name=re.compile("Sanitized frame 1, . areas? masked"))
+    assert picture.evaluate("each => each.complete && each.naturalWidth") == 384  # the page's policy lets it be shown
+    assert page.locator("polygon.mask").count() > 0
+    shares = page.locator(".chances td.num").all_inner_texts()
+    assert len(shares) == 4
+    assert abs(sum(float(each.split()[0]) for each in shares) - 100) < 0.3
+    expect(page.locator(".groups")).to_contain_text("Patient")
+    assert "DOE" not in page.locator("main").inner_text()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert violations(page, colours=scheme == "dark") == []
+    page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    page.get_by_role("link", name="The audited story of this request").click()
+    expect(page.get_by_role("heading", name="De-identified", exact=True)).to_be_visible()
+
+
+def test_a_file_is_dropped_and_a_bad_one_is_named(person: Person) -> None:
+    page = person.page
+    page.goto("/console/try")
+    page.evaluate(
+        """() => {
+          const held = new DataTransfer();
+          held.items.add(new File(["no image at all"], "scan.dcm"));
+          const drop = new DragEvent("drop", {dataTransfer: held, bubbles: true, cancelable: true});
+          document.querySelector(".drop").dispatchEvent(drop);
+        }"""
+    )
+    page.get_by_role("button", name="De-identify and classify").click()
+    expect(page.get_by_role("alert")).to_contain_text("Unsupported media type")
+    assert violations(page) == []
+    page.get_by_role("link", name="What is on record of it").click()
+    expect(page.get_by_role("heading", name="The story of a request")).to_be_visible()
+
+
 def test_everyone_can_use_every_page(person: Person) -> None:
     page = person.page
     found = {}
@@ -251,7 +297,7 @@ def test_the_page_says_when_an_idle_session_is_about_to_end(browser: Browser, si
     page = person.sign_in()
     notice = page.get_by_text("This session ends soon")
     expect(notice).to_be_hidden()
-    person.context.clock.run_for(13.5 * 60_000)
+    person.context.clock.run_for(810_000)
     expect(notice).to_be_visible()
     page.get_by_role("link", name="Stay signed in").click()
     expect(notice).to_be_hidden()

@@ -54,6 +54,29 @@
   document.addEventListener("htmx:afterRequest", (event) => {
     if (event.detail.successful) begin();
   });
+  // A file dropped anywhere in its field is chosen; a form with a file says that it works. Both go without this script.
+  document.addEventListener("dragover", (event) => {
+    const field = event.target.closest && event.target.closest(".drop");
+    document.querySelectorAll(".drop").forEach((each) => each.classList.toggle("over", each === field));
+    if (document.querySelector(".drop")) event.preventDefault(); // beside it, too: the browser would open the file
+  });
+  document.addEventListener("drop", (event) => {
+    const field = document.querySelector(".drop");
+    if (!field) return;
+    event.preventDefault();
+    field.classList.remove("over");
+    if (!event.dataTransfer.files.length) return;
+    field.querySelector("input[type=file]").files = event.dataTransfer.files;
+  });
+  document.addEventListener("submit", (event) => {
+    const form = event.target.closest("[data-busy]");
+    if (!form) return;
+    form.querySelector("[data-busy-text]").textContent = form.dataset.busy;
+    form.querySelector("button").disabled = true;
+  });
+  addEventListener("pageshow", () => {
+    document.querySelectorAll("[data-busy] button").forEach((button) => { button.disabled = false; });
+  });
   // What was refused last is not refused any more.
   document.addEventListener("htmx:beforeRequest", () => {
     const notice = document.getElementById("notice");

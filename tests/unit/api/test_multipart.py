@@ -49,6 +49,38 @@ def test_anything_is_read_or_named(body, size):
         read(body, size)
 
 
+TEXT = b'--abcdef\r\nContent-Disposition: form-data; name="model"\r\n\r\n%s\r\n'
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_the_texts_that_are_expected_stand_beside_the_image(size):
+    part = ImagePart(TYPE, ("model", "frames"))
+    body = TEXT % "é one".encode() + HEAD + b"x" + END
+    for start in range(0, len(body), size):
+        part.feed(body[start : start + size])
+    assert part.finish() == (b"x", "image/png")
+    assert part.texts == {"model": "é one"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "body"),
+    [
+        ((), TEXT % b"a" + HEAD + b"x" + END),
+        (("frames",), TEXT % b"a" + HEAD + b"x" + END),
+        (("model", "frames"), TEXT % b"a" + TEXT % b"b" + HEAD + b"x" + END),
+        (("model", "frames"), HEAD + b"x\r\n" + HEAD + b"y" + END),
+        (("model",), (TEXT % b"a")[:-2] + END),
+        (("model",), TEXT % (b"a" * 257) + HEAD + b"x" + END),
+    ],
+    ids=["not expected", "another", "twice", "two images", "no image", "too long"],
+)
+def test_nothing_else_does(texts, body):
+    part = ImagePart(TYPE, texts)
+    with pytest.raises(GatewayError):  # noqa: PT012 - either finds it
+        part.feed(body)
+        part.finish()
+
+
 @pytest.mark.parametrize("declared", ["image/png", "IMAGE/PNG", "image/png; x=y", " image/png "])
 def test_the_parts_type_is_plain(declared):
     part = ImagePart(TYPE)

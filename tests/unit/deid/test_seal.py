@@ -65,6 +65,6 @@ def test_nothing_copies_or_unpickles_its_way_around_the_seal():
 @pytest.mark.parametrize("seal", [None, object(), "seal"])
 def test_another_seal_is_refused(seal):
     with pytest.raises(TypeError, match=r"only gateway\.deid\.engine"):
-        SanitizedImage((), (), 0, None, None, Pseudonyms(), DeidReport("p", "d"), None, seal)
+        SanitizedImage((), (), 0, None, None, Pseudonyms(), DeidReport("p", "d"), None, (), seal)
     with pytest.raises(TypeError, match=r"only gateway\.deid\.engine"):
         SanitizedObject(b"", MediaType.PNG, None, Pseudonyms(), DeidReport("p", "d"), seal)
