@@ -1,8 +1,8 @@
 """Step 7 of 7: the one transaction in which records are appended, as each database does it best.
 
 SQLAlchemy and aiosqlite hand every statement to the connection's thread and wait for it, a cursor's making and closing
-too: eleven times an append, each about 60 microseconds of CPU in the two threads. Here it is twice: lock and head
-together, insert and commit together. A record alone costs 0.36 ms of CPU so, in place of 1.0; one of many 0.08, in
+too, and each wait wakes two threads. Here there are two waits an append: lock and head together, insert and commit
+together. A record alone costs 0.36 ms of CPU so, in place of 1.0; one of many 0.08, in
 place of 0.2.
 """
 
