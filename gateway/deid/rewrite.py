@@ -226,8 +226,10 @@ class _Painting:
         return renderings(rewrite.pixels, self._number, written.stored, written.photometric, rewrite.looks)
 
     def data(self, mask: Mask) -> bytes | bytearray | memoryview:
-        """Its bytes."""
-        return self._as_written(mask).data
+        """Its bytes. The last that is asked of it: what a reader decodes them to is no longer held."""
+        written = self._as_written(mask)
+        self._written = None
+        return written.data
 
     def _as_written(self, mask: Mask) -> _Written:
         if self._written is None or self._mask is None or not np.array_equal(self._mask.bits, mask.bits):

@@ -149,9 +149,13 @@ def _as_they_are(pixels: StoredPixels) -> PixelValue:
     return PixelValue(fragments(_stripped(pixels)), source.vr, encapsulated=True, tag=tag)
 
 
-def _stripped(pixels: StoredPixels) -> Iterator[bytes]:
+def _stripped(pixels: StoredPixels) -> Iterator[bytes | memoryview]:
     codec = pixels.source.syntax.codec
-    for frame in map(bytes, pixels.encoded()):
+    for found in pixels.encoded():
+        if codec == "rle":
+            yield found
+            continue
+        frame = bytes(found)
         if codec == "jpeg":
             yield strip_jpeg(frame)
         elif codec == "jpeg-ls":
