@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PADDING = 114
 """Grey level beside a letterboxed picture, as YOLO models are trained with."""
 
+_LARGE = 2**22  # bytes of a picture in colours: Pillow copies one with four bytes a pixel, so each colour by itself
 _REDUCING_GAP = 3.0  # Pillow's own limit from which the result is next to indistinguishable from a plain resize
 
 
@@ -65,6 +66,8 @@ def to_tensor(image: SanitizedImage, spec: InputSpec) -> Tensor:
 def _resize(frame: DisplayFrame, width: int, height: int) -> npt.NDArray[np.uint8]:
     if frame.shape[:2] == (height, width):
         return frame
+    if frame.ndim == 3 and frame.size >= _LARGE:
+        return np.dstack([_resize(np.ascontiguousarray(frame[:, :, colour]), width, height) for colour in range(3)])
     picture = Image.fromarray(frame)
     small = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=_REDUCING_GAP)
     return np.asarray(small, dtype=np.uint8)
