@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gateway.ingest.patch import strips
+
 if TYPE_CHECKING:
     from gateway.ingest.codecs import Stored
 
@@ -22,9 +24,10 @@ def encode(stored: Stored) -> bytearray:
     out, starts = bytearray(64), []
     for component in range(single.shape[2] // size):
         for byte in reversed(range(size)):  # the highest first
-            plane: Any = np.ascontiguousarray(single[:, :, component * size + byte])
             starts.append(len(out))
-            out += packbits_encode(plane, axis=-1)  # each row by itself
+            for place in strips(stored.shape):
+                plane: Any = np.ascontiguousarray(single[place][:, :, component * size + byte])
+                out += packbits_encode(plane, axis=-1)  # each row by itself
             out += bytes(len(out) % 2)
     out[:64] = pack("<16L", len(starts), *starts, *[0] * (_SEGMENTS - len(starts)))
     return out
