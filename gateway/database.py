@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlencode
 
 from sqlalchemy import MetaData, event
 from sqlalchemy.engine import make_url
@@ -24,13 +25,23 @@ metadata = MetaData(
 )
 """Every table of the gateway is declared on this, so that Alembic sees them all."""
 
+_LIBPQ_TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+"""https://www.postgresql.org/docs/17/libpq-connect.html: asyncpg knows them in a URL of its own alone."""
+
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     """An engine whose commits are durable when they return, and whose errors do not quote what was to be stored."""
     url = make_url(settings.url.get_secret_value())
     if url.get_backend_name() != "sqlite":
+        tls = {name: value for name, value in url.query.items() if name in _LIBPQ_TLS}
         return create_async_engine(
-            url, hide_parameters=True, pool_size=5, max_overflow=5, pool_timeout=2, pool_pre_ping=True
+            url.difference_update_query(tls),
+            hide_parameters=True,
+            pool_size=5,
+            max_overflow=5,
+            pool_timeout=2,
+            pool_pre_ping=True,
+            connect_args={"dsn": f"postgresql:///?{urlencode(tls, doseq=True)}"} if tls else {},
         )
     engine = create_async_engine(url, hide_parameters=True, connect_args={"timeout": 2})
 

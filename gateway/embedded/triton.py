@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Literal
 from gateway.embedded.child import Child
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.embedded.triton_environment import TritonEnvironment
 
 READY_SECONDS = 90.0
@@ -82,6 +84,7 @@ class Triton:
         log: Path,
         control: Literal["none", "explicit"] = "none",
         configuration: str = DEFAULT_CONFIGURATION,
+        flags: Mapping[str, str | Path] | None = None,
     ) -> None:
         """Start it; ready only after ``wait_ready``.
 
@@ -93,6 +96,7 @@ class Triton:
             log: Its log file.
             control: ``explicit`` lets a caller load and unload models, as tests of readiness do.
             configuration: Which ``configs/<name>.pbtxt`` of each model to use.
+            flags: More of its command line, by name: those of TLS, for one.
         """
         self._environment = environment
         self._repository = repository.absolute()
@@ -101,6 +105,7 @@ class Triton:
         self._log = log
         self._control = control
         self._configuration = configuration
+        self._flags = dict(flags or {})
         self._region = f"cordon_{secrets.token_hex(6)}"
         self._sweep_stale_regions()
         self._backends = environment.assemble_backends(folder / "backends")
@@ -141,6 +146,7 @@ class Triton:
         }
         if self._control == "explicit":
             options["load-model"] = "*"
+        options |= self._flags
         command = [str(self._environment.server), *(f"--{name}={value}" for name, value in options.items())]
         environment = self._environment.variables() | {"MODEL_CACHE_DIR": str(self._cache), "TMPDIR": str(self._folder)}
         return Child("Triton", command, log=self._log, environment=environment)

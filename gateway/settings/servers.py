@@ -44,7 +44,7 @@ class DatabaseSettings(Concern):
 
     url: SecretStr = Field(
         SecretStr("sqlite+aiosqlite:///.cordon/cordon.db"),
-        description="sqlite+aiosqlite:// or postgresql+asyncpg:// URL",
+        description="sqlite+aiosqlite:// or postgresql+asyncpg:// URL; TLS: ?sslmode=verify-full&sslrootcert=FILE",
     )
 
 
