@@ -98,7 +98,6 @@ from gateway.settings import Settings
 from gateway.telemetry.logging import configure_logging
 from gateway.telemetry.meter import Meter
 from gateway.tls import check, triton_tls
-from gateway.tls import check, triton_tls
 from inference_client.resilience import ResilientClient
 from inference_client.triton import TritonClient
 
