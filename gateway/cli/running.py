@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from gateway.cli.serve import listen, listen_for_metrics, url_of
 from gateway.cli.steps import step
+from gateway.embedded.errors import StackError
 from gateway.embedded.stack import Stack
 from gateway.embedded.triton import DEFAULT_CONFIGURATION
 from gateway.settings import HttpSettings, LogSettings, MetricsSettings
@@ -64,10 +65,15 @@ def running(
     """Start everything, and stop everything at the block's end, however it ends.
 
     Raises:
-        StackError: Something cannot be started.
+        StackError: Something cannot be started, or the settings ask callers for certificates: this is one, without.
         Stopped: A signal asked for the end; raised in the block too.
         typer.Exit: The port is taken.
     """
+    secure = bool(HttpSettings().tls_certificate)
+    if HttpSettings().tls_client_ca:
+        raise StackError(
+            "HTTP_TLS_CLIENT_CA is for cordon serve: cordon up could not ask its own gateway. Take it away."
+        )
     for number in _SIGNALS:
         signal.signal(number, _stop)
     # The port is taken before anything slow: if it is busy, that is known at once.
@@ -77,11 +83,11 @@ def running(
         Stack(state, triton_environment=triton, configuration=configuration) as stack,
     ):
         try:
-            urls = url_of(listener), f"{url_of(metrics)}/metrics" if metrics is not None else None
+            urls = url_of(listener, secure=secure), f"{url_of(metrics)}/metrics" if metrics is not None else None
             with step(console, "Starting Valkey, Triton and the gateway", "Valkey and Triton are ready"):
                 stack.start()
                 variables = {"HTTP_WORKERS": str(workers), "HTTP_DRAIN_SECONDS": str(drain)}
-                stack.start_gateway(listener, variables, metrics)
+                stack.start_gateway(listener, variables, metrics, secure=secure)
                 first_key = _first_key(stack)
                 stack.wait_ready()
             with step(console, "Waiting for the gateway", "The gateway is ready"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import ssl
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -139,6 +140,8 @@ class Stack:
         listener: socket.socket,
         variables: Mapping[str, str] | None = None,
         metrics: socket.socket | None = None,
+        *,
+        secure: bool = False,
     ) -> None:
         """Start ``cordon serve`` on a socket that is bound already, so that its port is known and cannot be lost.
 
@@ -146,6 +149,7 @@ class Stack:
             listener: Bound, not yet listening: a caller that comes too early is refused, not kept waiting.
             variables: More settings; they win over this stack's.
             metrics: The same, for metrics; None where none are served.
+            secure: Its settings name a certificate: it is asked by HTTPS.
         """
         sockets, options = [listener], ["--fd", str(listener.fileno())]
         if metrics is not None:
@@ -156,12 +160,15 @@ class Stack:
             "The gateway",
             [sys.executable, "-m", "gateway.cli", "serve", *options],
             log=self.state.logs / "gateway.log",
-            environment=self._of_tokens(listener) | inherited | self.variables() | dict(variables or {}),
+            environment=self._of_tokens(listener, "https" if secure else "http")
+            | inherited
+            | self.variables()
+            | dict(variables or {}),
             pass_fds=[each.fileno() for each in sockets],
         )
-        self._address = listener.getsockname()[:2]
+        self._address, self._secure = listener.getsockname()[:2], secure
 
-    def _of_tokens(self, listener: socket.socket) -> dict[str, str]:
+    def _of_tokens(self, listener: socket.socket, scheme: str) -> dict[str, str]:
         """A key for access tokens, and the gateway's URL as callers on this machine know it."""
         if TOKEN_KEY in os.environ:
             return {}
@@ -170,7 +177,7 @@ class Stack:
         if known_as not in {"127.0.0.1", "[::1]"} and "OAUTH_ISSUER" not in os.environ:
             return {}  # tokens over plain HTTP are given on this machine alone
         key = ensure_secret(self.state.secret(TOKEN_KEY))
-        return {f"{TOKEN_KEY}_FILE": str(key), "OAUTH_ISSUER": f"http://{known_as}:{port}"}
+        return {f"{TOKEN_KEY}_FILE": str(key), "OAUTH_ISSUER": f"{scheme}://{known_as}:{port}"}
 
     def wait_gateway_ready(self) -> None:
         """Wait until the gateway says that it and all it needs are ready.
@@ -184,6 +191,10 @@ class Stack:
     def _gateway_ready(self) -> bool:
         host, port = self._address
         connection = http.client.HTTPConnection(host, port, timeout=2.0)
+        if self._secure:  # our own child, on a socket that we hold: whom its certificate names is no question
+            trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+            connection = http.client.HTTPSConnection(host, port, timeout=2.0, context=trusting)
         try:
             connection.request("GET", "/readiness")
             answer = connection.getresponse()
