@@ -65,23 +65,14 @@ from gateway.api.tracing import TracingMiddleware
 from gateway.audit.denials import DenialCounter
 from gateway.audit.exporting import Exporting
 from gateway.audit.failure_modes import FailureModes
+from gateway.audit.policy_texts import PolicyTexts
 from gateway.audit.reader import AuditReader
 from gateway.audit.recorder import Recorder
-from gateway.console import (
-    assets,
-    audit,
-    audit_export,
-    issuing,
-    key_requests,
-    keys,
-    overview,
-    sign_in,
-    switches,
-    try_it,
-)
+from gateway.console import sign_in
 from gateway.console.forms import MAX_BYTES as FORM_BYTES
 from gateway.console.middleware import ConsoleMiddleware, is_console
 from gateway.console.pages import Pages
+from gateway.console.routes import CONSOLE
 from gateway.database import create_engine
 from gateway.deid.uids import StandIns
 from gateway.deid_policies import DeidPolicies
@@ -122,7 +113,6 @@ NO_TELEMETRY: TelemetryConfig = {
 }
 """The framework's own tells paths, and what exceptions say: both may identify a patient. Ours: gateway/telemetry."""
 JSON_BODY_BYTES = 64 * 2**10
-CONSOLE = (sign_in, overview, try_it, issuing, keys, key_requests, audit, audit_export, switches, assets)
 ROUTES = (
     predict,
     deidentify,
@@ -242,6 +232,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         catalog=catalog,
         models=services.models,
         deid_policies=deid_policies,
+        policy_texts=services.policy_texts,
         keys=services.key_store,
         administration=services.administration,
         api_keys=services.api_keys,
@@ -365,6 +356,7 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
         ),
         catalog=catalog,
         deid_policies=deid_policies,
+        policy_texts=PolicyTexts(engine),
         workers=workers,
         load=Load(
             workers.turns,

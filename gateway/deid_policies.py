@@ -15,6 +15,7 @@ from gateway.errors import Forbidden, InvalidParameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from gateway.settings import DeidSettings
 
@@ -27,13 +28,19 @@ class DeidPolicies:
     Args:
         own: Name of the installation's own policy, which is meant where a request names none.
         named: Name to settings, the own one included.
-        digests: Name to SHA-256 of the file, hex.
+        contents: Name to the file's bytes.
     """
 
-    def __init__(self, own: str, named: Mapping[str, DeidSettings], digests: Mapping[str, str]) -> None:
+    def __init__(self, own: str, named: Mapping[str, DeidSettings], contents: Mapping[str, bytes]) -> None:
         self.own = own
-        self.digests = dict(digests)
+        self.contents = dict(contents)
+        self.digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
         self._named = dict(named)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Name to file."""
+        return {name: settings.policy for name, settings in self._named.items()}
 
     @classmethod
     def load(cls, settings: DeidSettings, scopes: Iterable[str]) -> Self:
@@ -56,7 +63,7 @@ class DeidPolicies:
             if policy.name != name:
                 raise ValueError(f"{path}: name: must be {name}, as the file and the scope {SCOPE}:{name} say")
             named[name] = settings.model_copy(update={"policy": path})
-        return cls(own.name, named, {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()})
+        return cls(own.name, named, contents)
 
     def resolve(self, name: str | None, scopes: frozenset[str]) -> DeidSettings:
         """The policy that is asked for.

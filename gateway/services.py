@@ -12,7 +12,6 @@ until they are. Running requests end before the close is asked for (``draining.p
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import io
 import os
 from contextlib import suppress
@@ -27,6 +26,7 @@ from gateway import __version__
 from gateway.api.parts import Readiness
 from gateway.audit.events import SYSTEM, GatewayStarted, GatewayStopped
 from gateway.audit.policy_loads import record_policies
+from gateway.audit.policy_texts import digest_of
 from gateway.audit.reader import AuditReader
 from gateway.errors import StoreUnavailable
 from gateway.ingest.frames import FrameSelection
@@ -37,6 +37,7 @@ from gateway.work import Work, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from gateway.admission.usage_store import UsageStore
     from gateway.audit.denials import DenialCounter
     from gateway.audit.failure_modes import FailureModes
+    from gateway.audit.policy_texts import PolicyTexts
     from gateway.audit.recorder import Recorder
     from gateway.deid_policies import DeidPolicies
     from gateway.draining import Draining
@@ -102,6 +104,7 @@ class Services:
     usage: UsageCounter
     catalog: ModelCatalog
     deid_policies: DeidPolicies
+    policy_texts: PolicyTexts
     workers: Workers
     load: Load
     draining: Draining
@@ -217,15 +220,18 @@ class Services:
 
     async def _say_what_it_works_by(self) -> None:
         """Put on record by which policies and models this process works: each record can be held against them."""
-        policies = await asyncio.to_thread(self._policies)
+        files = self._policy_files()
+        read = await asyncio.to_thread(lambda: {name: path.read_bytes() for name, path in files.items()})
+        contents = read | {f"deid {name}": content for name, content in self.deid_policies.contents.items()}
+        await self.policy_texts.keep(files, contents)
+        policies = {name: digest_of(content) for name, content in contents.items()}
         await record_policies(AuditReader(self.engine, self.settings.audit), self.recorder, policies)
         versions = [spec for offer in self.catalog.offers.values() for spec in offer.versions.values()]
         digests = policies | {f"model {spec.name}@{spec.version}": spec.digest for spec in versions}
         started = GatewayStarted("", SYSTEM, "", version=__version__, process=os.getpid(), digests=digests)
         await self.recorder.record(started)
 
-    def _policies(self) -> dict[str, str]:
-        """Name to SHA-256."""
+    def _policy_files(self) -> dict[str, Path]:
         files = {
             "access": self.settings.admission.access_policy,
             "plans": self.settings.admission.plans_policy,
@@ -233,8 +239,7 @@ class Services:
         }
         if self.settings.audit.retention_policy.exists():  # it is read by a command alone
             files["retention"] = self.settings.audit.retention_policy
-        digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
-        return digests | {f"deid {name}": digest for name, digest in self.deid_policies.digests.items()}
+        return files | {f"deid {name}": path for name, path in self.deid_policies.files.items()}
 
     def told(self, story: Story) -> None:
         """An image or object has gone through the pipeline, however far: for the metrics and the traces."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.admission.usage_store import UsageStore
     from gateway.api.admission import Gate
     from gateway.audit.exporting import Exporting
+    from gateway.audit.policy_texts import PolicyTexts
     from gateway.audit.reader import AuditReader
     from gateway.audit.recorder import Recorder
     from gateway.deid.uids import StandIns
@@ -68,6 +69,7 @@ class Parts:
     catalog: ModelCatalog
     models: ModelParts
     deid_policies: DeidPolicies
+    policy_texts: PolicyTexts
     keys: KeyStore
     administration: Administration
     api_keys: ApiKeys

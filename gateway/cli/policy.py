@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 
 from gateway.cli.errors import fail
-from gateway.cli.policy_book import Book, check_templates, is_templates
 from gateway.cli.policy_view import as_json, differences, markdown, overview, rules_table
+from gateway.deid.policy_book import Book, check_templates, is_templates
 
 app = typer.Typer(
     no_args_is_help=True,

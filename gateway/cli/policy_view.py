@@ -11,7 +11,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gateway.cli.policy_book import Book
+    from gateway.deid.policy_book import Book
     from gateway.deid.rulebook import Listed
 
 CODES = {

@@ -51,6 +51,7 @@ NAVIGATION = (
     Entry("/console/keys", "Keys", "keys:read"),
     Entry("/console/requests", "Requests", "keys:read"),
     Entry("/console/audit", "Audit", "audit:read"),
+    Entry("/console/policies", "Policies", "policies:read"),
     Entry("/console/switches", "Switches", "switches:read"),
 )
 

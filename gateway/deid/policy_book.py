@@ -1,4 +1,4 @@
-"""``cordon policy``: a policy with the rules that it makes, as the gateway reads them."""
+"""Step 3 of 7: a policy with the rules that it makes, as it is read; for those who look at it, not for images."""
 
 from __future__ import annotations
 
