@@ -81,6 +81,8 @@ docs: .venv/.installed ## Write the documents that are made from the policies an
 	@mv docs/audit/events.md.new docs/audit/events.md
 	@$(CORDON) metrics > docs/observability/metrics.md.new
 	@mv docs/observability/metrics.md.new docs/observability/metrics.md
+	@$(CORDON) api > docs/api.md.new
+	@mv docs/api.md.new docs/api.md
 
 .PHONY: screenshots
 screenshots: install ## Take the pictures of the console's document anew (needs Chromium)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.api import api
 from gateway.cli.demo import demo
 from gateway.cli.doctor import doctor
 from gateway.cli.local import use_local_state
@@ -57,6 +58,7 @@ app.command(epilog="Example:\n\ncordon demo")(demo)
 app.command(epilog="Example:\n\nTRITON_URL=triton:8001 cordon serve --host 0.0.0.0 --workers 4")(serve)
 app.command(epilog="Example:\n\ncordon settings > .env")(settings)
 app.command()(metrics)
+app.command()(api)
 app.command()(doctor)
 
 

@@ -41,6 +41,7 @@ def test_help_lists_every_command_with_what_it_does() -> None:
         "serve",
         "settings",
         "metrics",
+        "api",
         "doctor",
         "version",
         "keys",
