@@ -86,6 +86,7 @@ from gateway.probes import sampler_of
 from gateway.respond.answer import largest_answer
 from gateway.services import Services
 from gateway.settings import Settings
+from gateway.telemetry.history import History
 from gateway.telemetry.logging import configure_logging
 from gateway.telemetry.meter import Meter
 from gateway.tls import check, triton_tls
@@ -247,6 +248,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         plans=plans,
         health=services,
         recorder=recorder,
+        history=services.history,
         audit=audit,
         exporting=Exporting(audit, recorder, settings.audit),
         stand_ins=lambda tenant: StandIns.of(settings.deid.key.get_secret_value().encode(), tenant),
@@ -313,6 +315,7 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
         recorder=recorder,
         denials=DenialCounter(recorder, told=meter.denied),
         meter=meter,
+        history=History(meter.registry),
         tracer=_tracer(settings.traces) if settings.traces.endpoint else None,
         failures=failures,
         limiter=Limiter(

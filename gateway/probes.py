@@ -13,6 +13,7 @@ from gateway import __version__
 from gateway.audit.sealer import checkpoint_path
 from gateway.audit.watch import STATES, ChainWatch
 from gateway.telemetry import catalogue as of
+from gateway.telemetry.history import SECONDS as HISTORY_SECONDS
 from gateway.telemetry.machine import children_of, container_memory, free_share, resident_bytes
 from gateway.telemetry.sampler import Probe, Sampler
 from gateway.tls import CertificateError, check, listener_end
@@ -43,6 +44,7 @@ def sampler_of(services: Services, inflight: InflightBytes, reader: AuditReader)
         Probe("machine", _MACHINE, _Machine(services).read),
         Probe("keys", _KEYS, _Keys(services).read),
         Probe("certificates", _KEYS, _Certificates(services).read),
+        Probe("history", HISTORY_SECONDS, services.history.take),
     ]
     if (seconds := settings.metrics.verify_seconds) > 0:
         # All processes together verify as often as is set, each at a time of its own.

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from gateway.models.parts import ModelParts
     from gateway.settings import Settings
     from gateway.story import Story
+    from gateway.telemetry.history import History
     from gateway.telemetry.meter import Meter
     from gateway.telemetry.sampler import Sampler
     from gateway.telemetry.tracing import Tracer
@@ -88,6 +89,7 @@ class Services:
     recorder: Recorder
     denials: DenialCounter
     meter: Meter
+    history: History
     tracer: Tracer | None
     failures: FailureModes
     limiter: Limiter

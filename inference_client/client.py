@@ -72,6 +72,14 @@ class InferenceClient(Protocol):
         """Whether that model is loaded and warm. False also when the server cannot be reached; never raises."""
         ...
 
+    async def batches(self, model: str, version: str = "") -> dict[int, int]:
+        """How many batches of each size the server computed for a model since it was loaded; empty if it does not say.
+
+        Raises:
+            InferenceError: It cannot be asked.
+        """
+        ...
+
     async def close(self) -> None:
         """Close the connection. Idempotent."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -32,6 +33,7 @@ class FakeClient:
         delay: Seconds that an answer takes.
         broken: Answer with NaN.
         requests: The request IDs of the calls that were computed.
+        computed: Batch size to batches; each call is one.
     """
 
     models: dict[str, int]
@@ -41,6 +43,7 @@ class FakeClient:
     delay: float = 0.0
     broken: bool = False
     requests: list[str] = field(default_factory=list)
+    computed: Counter[int] = field(default_factory=Counter)
 
     async def infer(
         self,
@@ -67,6 +70,7 @@ class FakeClient:
         except TimeoutError:
             raise InferenceTimeout("no answer before the deadline") from None
         self.requests.append(request_id)
+        self.computed[len(images)] += 1
         logits = np.stack([_logits(image, self.models[model]) for image in images])
         if self.broken:
             logits[0, 0] = np.nan
@@ -78,6 +82,12 @@ class FakeClient:
     async def ready(self, model: str, version: str = "") -> bool:
         """See ``InferenceClient``."""
         return self.state != "down" and model in self.models and version in {"", self.version}
+
+    async def batches(self, model: str, version: str = "") -> dict[int, int]:
+        """See ``InferenceClient``."""
+        if not await self.ready(model, version):
+            raise ModelNotReady("the model is not ready")
+        return dict(self.computed)
 
     async def close(self) -> None:
         """See ``InferenceClient``."""

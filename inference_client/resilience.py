@@ -154,6 +154,10 @@ class ResilientClient:
             lane.failures, lane.held_until = self._failures - 1, None
         return ready
 
+    async def batches(self, model: str, version: str = "") -> dict[int, int]:
+        """See ``InferenceClient``."""
+        return await self._inner.batches(model, version)
+
     async def close(self) -> None:
         """See ``InferenceClient``."""
         await self._inner.close()

@@ -161,6 +161,10 @@ class TritonClient:
             batches={entry.batch_size: entry.compute_infer.count for entry in found.batch_stats},
         )
 
+    async def batches(self, model: str, version: str = "") -> dict[int, int]:
+        """See ``InferenceClient``."""
+        return (await self.statistics(model, version)).batches
+
     async def close(self) -> None:
         """See ``InferenceClient``."""
         connection, self._connection = self._connection, None

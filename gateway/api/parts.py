@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gateway.models.catalog import ModelCatalog
     from gateway.models.parts import ModelParts
     from gateway.pipeline import Pipeline
+    from gateway.telemetry.history import History
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Parts:
     plans: Plans
     health: Health
     recorder: Recorder
+    history: History
     audit: AuditReader
     exporting: Exporting
     stand_ins: Callable[[str], StandIns]

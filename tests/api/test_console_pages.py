@@ -288,3 +288,19 @@ def test_a_key_has_limits_of_its_own_until_they_are_taken_away(admin):
     page = admin.get(f"/console/keys/{key_id}").text
     assert "300 in 1 minute" in page
     assert "2 at once" in page
+
+
+def test_the_overview_shows_the_last_hour_to_those_who_see_what_tenants_share(site, admin):
+    with site.client(site.key()) as client:
+        assert client.post("/v1/predict", content=png(), headers={"Content-Type": "image/png"}).status_code == 200
+    page = admin.get("/console").text
+    [label] = re.findall(r'aria-label="In the last hour (\d+) answered', page)
+    assert int(label) >= 1
+    assert re.search(r'<polyline class="p95" points="[\d., ]+"', page)
+    assert re.search(r"<th scope=\"row\">1 image</th>", page)  # what the model server says it computed
+    assert "Breaker closed" in page
+    assert "Decoders at work" in page
+    auditor = Visitor(site)
+    auditor.sign_in(new_key(site, "auditor")[1])
+    assert "Decoders at work" not in auditor.get("/console").text
+    auditor.client.close()
