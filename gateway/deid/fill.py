@@ -143,11 +143,11 @@ def painted_strips(raw: memoryview, mask: Mask, value: npt.NDArray[Any], header:
             yield paint_native(part, mask[place], colour, one)
 
 
-def painted_rows(stored: Stored, patch: Patch, header: PixelHeader) -> Iterator[bytes]:
+def painted_rows(stored: Stored, patch: Patch, header: PixelHeader) -> Iterator[memoryview]:
     """Decoded values, painted, as native little endian Pixel Data in 8-bit bytes, some rows at a time."""
     for place in strips(stored.shape):
         part = patch.onto(stored[place], place)
-        yield part.astype(f"<{part.dtype.kind}{header.bits_allocated // 8}", copy=False).tobytes()
+        yield np.ascontiguousarray(part, f"<{part.dtype.kind}{header.bits_allocated // 8}").data.cast("B")
 
 
 def paint_bits(value: bytearray, number: int, mask: Mask) -> None:

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gateway.deid.canvas import scaled
+from gateway.deid.canvas import ONE_LOOK, scaled
 from gateway.deid.regions import resized
 from gateway.deid.text import TextDetector
 from gateway.errors import GatewayError, NotSanitizable
+from gateway.ingest.memory import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,6 +93,8 @@ class Look:
             if masked is not None:
                 found = [region for region in found if not _lies_in(region, masked)]
             count += len(found)
+            if len(whole) * whole.shape[1] > ONE_LOOK:
+                give_back()
             if found:
                 cover = covered(whole.shape, found, pad / scale, onto=cover)
         return cover, count

@@ -22,6 +22,7 @@ from gateway.deid.grain import grain, lines
 from gateway.deid.network import network
 from gateway.deid.reading import Reader
 from gateway.deid.regions import TextRegion, resized, stands, straightened, turned_back
+from gateway.ingest.memory import give_back
 
 if TYPE_CHECKING:
     from gateway.deid.canvas import Picture
@@ -85,6 +86,8 @@ class TextDetector:
             for region in self._look(picture[rows, columns], keep):
                 x, y = region.centre
                 found.append(TextRegion((x + columns.start, y + rows.start), region.size, region.angle, region.score))
+            if len(places) > 1:  # beside a large frame, what a look leaves behind counts
+                give_back()
         found = [resized(region, picture, frame) for region in found]
         enlarged = picture.shape[0] > frame.shape[0]  # that makes grain soft, so none is seen any more
         if enlarged and (noise := grain(frame[:, :])) is not None:
@@ -92,6 +95,7 @@ class TextDetector:
         if len(places) > 1:
             small = scaled(picture, _OVERVIEW)[:, :]
             found += [resized(region, small, frame) for region in self._look(small, keep)]
+            give_back()
         if turned is not None:
             look = scaled(frame, turned)[:, :]
             quarter = np.ascontiguousarray(np.rot90(look))

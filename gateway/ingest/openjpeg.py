@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from gateway.ingest.memory import give_back
+
 if TYPE_CHECKING:
     from gateway.ingest.codecs import Stored
     from gateway.ingest.tiles import Layout
@@ -121,7 +123,7 @@ def decode(frame: bytes | memoryview, layout: Layout, kind: np.dtype[Any]) -> St
         with _Decoder(library, frame, layout) as decoder:
             for area in areas[first : first + calls]:
                 decoder.area(area, out)
-    _trim()
+    give_back()
     return out[:, :, 0] if layout.components == 1 else out
 
 
@@ -216,16 +218,6 @@ class _Decoder(ExitStack):
             return 0
         self._at = place
         return 1
-
-
-def _trim() -> None:
-    """Give freed memory back to the system: OpenJPEG's many small pieces otherwise stay, near the size of a frame.
-
-    Other C libraries than glibc have no such function and no such habit.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def _check(done: Any) -> None:
