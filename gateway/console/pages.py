@@ -50,6 +50,7 @@ NAVIGATION = (
     Entry("/console/try", "Try it", "predict"),
     Entry("/console/keys", "Keys", "keys:read"),
     Entry("/console/requests", "Requests", "keys:read"),
+    Entry("/console/clients", "Clients", "clients:read"),
     Entry("/console/audit", "Audit", "audit:read"),
     Entry("/console/policies", "Policies", "policies:read"),
     Entry("/console/switches", "Switches", "switches:read"),

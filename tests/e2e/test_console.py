@@ -34,6 +34,8 @@ PAGES = (
     "/console/keys/new",
     "/console/requests",
     "/console/break-glass",
+    "/console/clients",
+    "/console/clients/new",
     "/console/policies",
     "/console/policies/deid-basic",
     "/console/policies/plans",
