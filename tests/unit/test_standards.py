@@ -1,4 +1,4 @@
-"""docs/standards.md names modules and tests: those that there are, and one of them in every row."""
+"""docs/standards.md and docs/threat-model.md name modules and tests: those that there are, and one in every row."""
 
 from __future__ import annotations
 
@@ -74,3 +74,37 @@ def test_no_clause_is_left_out(section: str, clauses: list[str]) -> None:
     lines = [line[2:] for line in rest.partition("\n## ")[0].splitlines() if line.startswith("| ")]
     for clause in clauses:
         assert any(re.match(re.escape(clause) + r"(?![0-9])", line) for line in lines), clause
+
+
+THREATS = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
+FLOWS = {part.partition("\n")[0]: part for part in THREATS.split("\n## ") if part.startswith("Flow ")}
+THREAT_ROWS = [
+    (flow, line.split("|")[1:-1])
+    for flow, part in FLOWS.items()
+    for line in part.splitlines()
+    if re.match(r"\| [A-Z] \|", line)
+]
+A_FILE = re.compile(r"`([\w./-]+\.(?:py|lua|yaml|lock|txt)|deploy/Dockerfile)(?:::(\w+))?`")
+
+
+@pytest.mark.parametrize(("flow", "row"), THREAT_ROWS, ids=lambda value: value[:6] if isinstance(value, str) else "")
+def test_a_threat_has_a_control_and_a_test_that_are_there(flow: str, row: list[str]) -> None:
+    assert len(row) == 5, flow
+    _, threat, control, tests, left = (cell.strip() for cell in row)
+    assert threat
+    assert left
+    assert A_FILE.search(control), "no module"
+    named = A_FILE.findall(tests)
+    assert named, "no test"
+    assert all(text.startswith(("U/", "A/", "tests/")) for text, _ in named)
+    for text, test in A_FILE.findall(control + tests):
+        file = path_of(text)
+        assert file.is_file(), text
+        if test:
+            assert test in functions_of(file), f"{text}::{test}"
+
+
+def test_every_flow_is_looked_at_from_all_six_sides() -> None:
+    assert len(FLOWS) == 9
+    for flow in FLOWS:
+        assert {row[0].strip() for name, row in THREAT_ROWS if name == flow} == set("STRIDE"), flow
