@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from gateway.deid import rle
 from gateway.deid.fill import black, paint, paint_bits, paint_native, painted_rows, painted_strips, without_unused
 from gateway.deid.recode import NATIVE, Recoder
 from gateway.deid.survey import digest, renderings
-from gateway.deid.write import PixelValue, fragments
+from gateway.deid.write import PixelValue, fragment, fragments
 from gateway.errors import NotSanitizable
+from gateway.ingest.codecs import LARGE
+from gateway.ingest.guard import fence
 from gateway.ingest.header import HALF_CHROMA
 from gateway.ingest.patch import Patch
 
@@ -69,6 +72,13 @@ class Rewrite:
         syntax = self.pixels.source.syntax
         return not syntax.encapsulated and syntax.little_endian
 
+    @property
+    def _segment_by_segment(self) -> bool:
+        """Whether it is one large frame in RLE, all of whose unmasked samples stay as they are."""
+        source, header = self.pixels.source, self.recoder.header
+        large = header.frames == 1 and header.frame_bits >= 8 * LARGE
+        return large and source.syntax.codec == "rle" and self.recoder.syntax.encapsulated and not self.survey.unused
+
     def value(self) -> PixelValue:
         """For the writer."""
         source, encapsulated = self.pixels.source, self.recoder.syntax.encapsulated
@@ -83,6 +93,8 @@ class Rewrite:
             vr = "OB" if header.bits_allocated <= 8 else "OW"
             length = header.frame_bits * header.frames // 8
             return PixelValue(self._decompressed(), vr, encapsulated, tag, length)
+        if self._segment_by_segment:
+            return PixelValue(self._repacked(), "OB", encapsulated, tag)
         frames = self._encoded()
         vr = "OB" if encapsulated or self.recoder.header.bits_allocated <= 8 else "OW"
         return PixelValue(fragments(frames) if encapsulated else frames, vr, encapsulated, tag)
@@ -122,6 +134,18 @@ class Rewrite:
             else:
                 painting = _Painting(self, number, partial(self._painted, value), [stored])
                 yield painting.data(self._seen_clean(mask, painting.show))
+
+    def _repacked(self) -> Iterator[bytes | bytearray]:
+        """A frame that came in RLE, painted segment by segment; decoded it is held for the look alone."""
+        for number, stored, photometric, mask in self._frames():
+            assert mask is not None
+            value = black(self.pixels.display, number, stored, photometric)
+            settled = self._seen_clean(mask, partial(self._patched, number, stored, photometric, value))
+            del stored
+            encoded = next(self.pixels.encoded())
+            with fence("A masked frame cannot be encoded again", NotSanitizable):
+                length, pieces = rle.repainted(encoded, self.pixels.source.header, Patch(settled, value))
+            yield from fragment(length, pieces)
 
     def _encoded(self) -> Iterator[bytes | bytearray | memoryview]:
         for number, stored, photometric, mask in self._frames():

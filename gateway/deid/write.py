@@ -103,6 +103,12 @@ def fragments(frames: Iterable[bytes | bytearray | memoryview]) -> Iterator[byte
             yield b"\0"
 
 
+def fragment(length: int, pieces: Iterable[bytes | bytearray]) -> Iterator[bytes | bytearray]:
+    """The same for one frame that is made while it is written; ``length`` is even."""
+    yield pack("<HHLHHL", *_ITEM, 0, *_ITEM, length)
+    yield from pieces
+
+
 def write_object(dataset: Dataset, pixels: PixelValue | None = None) -> bytes:
     """The file of a data set. Raises as ``Header.of`` and ``Header.file`` do."""
     return Header.of(dataset, pixels).file(pixels)

@@ -9,8 +9,11 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gateway.ingest.codecs import Stored
     from gateway.ingest.header import PixelHeader
 
@@ -19,6 +22,17 @@ _HEADER = Struct("<16L")  # how many segments, and where each begins
 
 def decode(frame: bytes | memoryview, header: PixelHeader) -> Stored:
     """Samples, [rows, columns] or [rows, columns, 3]. Raises ValueError for what is no such frame, or is not whole."""
+    size = header.bits_allocated // 8
+    out = np.empty((header.rows, header.columns, header.samples, size), np.uint8)
+    for number, plane in enumerate(planes(frame, header)):
+        component, byte = divmod(number, size)
+        out[:, :, component, size - 1 - byte] = plane
+    stored: Stored = out.reshape(header.rows, header.columns, -1).view(f"<{'i' if header.signed else 'u'}{size}")
+    return stored[:, :, 0] if header.samples == 1 else stored
+
+
+def planes(frame: bytes | memoryview, header: PixelHeader) -> Iterator[npt.NDArray[np.uint8]]:
+    """Each segment, [rows, columns], as long as the next is not asked for. Raises as ``decode``."""
     from imagecodecs import packbits_decode  # noqa: PLC0415 - 0.3 s to import, and seldom needed
 
     size = header.bits_allocated // 8
@@ -27,16 +41,12 @@ def decode(frame: bytes | memoryview, header: PixelHeader) -> Stored:
         raise ValueError("an RLE frame has another number of segments than its attributes give")
     ends = [*starts[1:count], len(frame)]
     pixels = header.rows * header.columns
-    out = np.empty((header.rows, header.columns, header.samples, size), np.uint8)
     plane = np.empty(pixels + 1, np.uint8)  # a pad byte may be read as one more
     view = memoryview(frame)
-    for number, (start, end) in enumerate(zip(starts, ends, strict=False)):
+    for start, end in zip(starts, ends, strict=False):
         if not _HEADER.size <= start < end <= len(frame):
             raise ValueError("an RLE segment lies outside of its frame")
         segment: Any = view[start:end]
         if len(packbits_decode(segment, out=plane.data)) < pixels:
             raise ValueError("an RLE segment is too short")
-        component, byte = divmod(number, size)
-        out[:, :, component, size - 1 - byte] = plane[:pixels].reshape(header.rows, header.columns)
-    stored: Stored = out.reshape(header.rows, header.columns, -1).view(f"<{'i' if header.signed else 'u'}{size}")
-    return stored[:, :, 0] if header.samples == 1 else stored
+        yield plane[:pixels].reshape(header.rows, header.columns)

@@ -22,19 +22,11 @@ from gateway.ingest.syntax import transfer_syntax
 from gateway.ingest.tiles import layout
 from gateway.settings import IngestSettings
 from tests.support.dicom_files import sample
+from tests.support.large_frames import header_of
 
 RLE, JPEG_LS, JPEG_2000, HTJ2K = (f"1.2.840.10008.1.2.{end}" for end in ("5", "4.80", "4.90", "4.201"))
 SIDE = 2048
 ROOT = Path(__file__).resolve().parents[3]
-
-
-def header_of(stored: np.ndarray, bits: int) -> PixelHeader:
-    samples = 1 if stored.ndim == 2 else 3
-    size = 8 * stored.dtype.itemsize
-    photometric = "RGB" if samples == 3 else "MONOCHROME2"
-    return PixelHeader(
-        "PixelData", *stored.shape[:2], samples, 1, photometric, size, bits, stored.dtype.kind == "i", planar=False
-    )
 
 
 def recoder_of(stored: np.ndarray, syntax: str, bits: int) -> Recoder:
