@@ -1,4 +1,4 @@
-"""docs/standards.md and docs/threat-model.md name modules and tests: those that there are, and one in every row."""
+"""The documents on standards, threats and law name modules and tests that there are, and leave no clause out."""
 
 from __future__ import annotations
 
@@ -108,3 +108,32 @@ def test_every_flow_is_looked_at_from_all_six_sides() -> None:
     assert len(FLOWS) == 9
     for flow in FLOWS:
         assert {row[0].strip() for name, row in THREAT_ROWS if name == flow} == set("STRIDE"), flow
+
+
+LAW = (ROOT / "docs" / "privacy-law.md").read_text(encoding="utf-8")
+
+
+def test_the_law_is_met_by_what_is_there() -> None:
+    for text, test in A_FILE.findall(LAW):
+        assert path_of(text).is_file(), text
+        assert not test or test in functions_of(path_of(text)), f"{text}::{test}"
+    for document in re.findall(r"\]\(([\w./-]+\.md)", LAW + THREATS):
+        assert (ROOT / "docs" / document).is_file(), document
+
+
+@pytest.mark.parametrize(
+    "clause",
+    ["164.308", "164.310", "164.312", "164.514", *(f"Art. {number}" for number in (6, 25, "26, 28", 30, "33, 34", 35))],
+)
+def test_each_part_of_the_law_is_spoken_of(clause: str) -> None:
+    assert re.search(rf"^(?:## .*|\| ){re.escape(clause)}", LAW, re.MULTILINE)
+
+
+def test_each_row_of_the_law_says_what_the_operator_must_do() -> None:
+    rows = [
+        line.split("|")[1:-1] for line in LAW.splitlines() if line.startswith("| ") and not line.startswith("| clause")
+    ]
+    assert len(rows) > 40
+    for row in rows:
+        assert len(row) == 4, row
+        assert row[3].strip() not in {"", "—"}, row
