@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -51,6 +52,7 @@ _BOTH = {
     "JPEG 2000": JPEG2000Lossless,
     "JPEG 2000, lossy": JPEG2000,
     "HTJ2K": HTJ2KLossless,
+    "HTJ2K, lossy": HTJ2K,
     "deflated frame": DEFLATED_FRAME,
 }
 SHAPES = {

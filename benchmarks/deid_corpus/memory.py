@@ -19,6 +19,7 @@ from imagecodecs import htj2k_encode, jpeg2k_encode, jpeg8_encode
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -208,6 +209,7 @@ def _compress(dataset: Dataset, frames: list[np.ndarray[Any, Any]], syntax: str)
         JPEGLosslessSV1: partial(jpeg8_encode, lossless=True, predictor=1, bitspersample=dataset.BitsStored, **raw),
         JPEG2000: partial(jpeg2k_encode, level=50, codecformat="j2k", reversible=False, mct=False),
         HTJ2KLossless: partial(htj2k_encode, reversible=True),
+        HTJ2K: partial(htj2k_encode, level=0.01, reversible=False),
         DEFLATED_FRAME: _deflate,
     }.get(syntax)
     if encode is None:
