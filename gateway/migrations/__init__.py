@@ -9,13 +9,18 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.exc import OperationalError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+log = structlog.get_logger(__name__)
 
 _ADVISORY_LOCK = 0x636F72646F6E  # "cordon"; any number that nothing else in the database locks
 _PATIENCE_SECONDS = 30.0
@@ -23,7 +28,10 @@ _PAUSE_SECONDS = 0.1
 
 
 async def migrate(engine: AsyncEngine) -> None:
-    """Bring the database to the newest revision. Does nothing to one that is there already.
+    """Bring the database to the newest revision.
+
+    Does nothing to one that is there already, or further: a newer release has been there, whose revisions add and do
+    not take away, so that this release can be gone back to.
 
     Several processes may start at once: one migrates, the rest wait for it. All revisions run in one transaction, so a
     failure leaves the database as it was. The folder of a SQLite file is made, readable by its owner only.
@@ -60,4 +68,9 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
+    newest = ScriptDirectory.from_config(config).get_current_head()
+    present = MigrationContext.configure(connection).get_current_revision()
+    if present is not None and newest is not None and present > newest:  # they are numbered, "0010" after "0009"
+        log.warning("migrations.database-is-newer", database=present, release=newest)
+        return
     command.upgrade(config, "head")

@@ -271,6 +271,24 @@ async def test_processes_that_start_at_once_migrate_once(url: str) -> None:
     assert len(revisions) == 1
 
 
+async def test_a_release_starts_on_the_database_of_the_next_one(engine: AsyncEngine) -> None:
+    async def revision() -> str:
+        async with engine.connect() as connection:
+            return str((await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one())
+
+    async def note(number: str) -> None:
+        async with engine.begin() as connection:
+            await connection.execute(text("UPDATE alembic_version SET version_num = :number"), {"number": number})
+
+    ours = await revision()
+    await note("9999")
+    try:
+        await migrate(engine)
+        assert await revision() == "9999"
+    finally:
+        await note(ours)
+
+
 async def test_the_migrated_tables_are_the_declared_ones(engine: AsyncEngine) -> None:
     def differences(connection: Connection) -> list[object]:
         ours = {"api_keys", "api_key_secrets", "key_requests"}
