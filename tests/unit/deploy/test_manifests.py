@@ -31,7 +31,8 @@ def test_the_dockerfile_passes_its_linter() -> None:
 
 
 def test_the_compose_file_is_one() -> None:
-    run(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml")
+    files = ("docker-compose.yml", "deploy/docker-compose.tls.yml")
+    run(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", *files)
 
 
 @pytest.mark.parametrize("name", ["namespace", "gateway", "autoscaling", "triton", "network"])
@@ -148,3 +149,45 @@ def test_the_autoscaler_looks_at_a_metric_that_there_is() -> None:
     }
     assert asked
     assert all(f"`{name}`" in (ROOT / "docs" / "observability" / "metrics.md").read_text() for name in asked)
+
+
+def with_tls(name: str) -> list[dict[str, Any]]:
+    """The manifests of a file as the component ``tls`` changes them, by JSON Patch (RFC 6902), of which it uses add."""
+    documents = list(yaml.safe_load_all((FOLDER / f"{name}.yaml").read_text()))
+    for patch in yaml.safe_load((FOLDER / "tls" / "kustomization.yaml").read_text())["patches"]:
+        for document in documents:
+            if (document["kind"], document["metadata"]["name"]) != (patch["target"]["kind"], patch["target"]["name"]):
+                continue
+            for step in yaml.safe_load(patch["patch"]):
+                assert step["op"] == "add"
+                *parents, last = step["path"].strip("/").split("/")
+                place: Any = document
+                for part in parents:
+                    place = place[int(part) if isinstance(place, list) else part]
+                if last == "-":
+                    place.append(step["value"])
+                else:
+                    place[last] = step["value"]
+    return documents
+
+
+@pytest.mark.parametrize("name", ["gateway", "triton"])
+def test_with_tls_they_still_are_and_find_their_files(name: str, tmp_path: Path) -> None:
+    documents = with_tls(name)
+    file = tmp_path / f"{name}.yaml"
+    file.write_text(yaml.safe_dump_all(documents))
+    run(BIN / "kubernetes-validate", "--strict", file)
+    [deployment] = [document for document in documents if document["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    mounts = {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
+    volumes = {each["name"] for each in pod["volumes"]}
+    used = [each["value"] for each in container.get("env", []) if "_TLS_" in each["name"]]
+    used += [word.partition("=")[2] for word in container.get("args", []) if "-cert=" in word or "-key=" in word]
+    assert len(used) == {"gateway": 8, "triton": 3}[name]
+    for path in used:
+        assert mounts[path.rpartition("/")[0]] in volumes
+    assert {each["name"] for each in container.get("env", []) if "_TLS_" in each["name"]} <= names_of_settings()
+    if name == "gateway":
+        probes = [container[f"{each}Probe"]["httpGet"] for each in ("startup", "readiness", "liveness")]
+        assert all(probe["scheme"] == "HTTPS" for probe in probes)
