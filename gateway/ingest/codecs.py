@@ -9,7 +9,7 @@
 | JPEG-LS | imagecodecs (CharLS) | BSD-3-Clause |
 | JPEG 2000, HTJ2K | pylibjpeg-openjpeg | MIT |
 | large frames: JPEG 2000 | OpenJPEG, some rows at a time (``openjpeg.py``) | BSD-2-Clause |
-| large frames: HTJ2K, reversible | imagecodecs (OpenJPH) | BSD-3-Clause |
+| large frames: HTJ2K | imagecodecs (OpenJPH) | BSD-3-Clause |
 | deflated frame | zlib, then as native | |
 """
 
@@ -211,7 +211,7 @@ class PixelSource:
         kind = np.dtype(f"{'i' if header.signed else 'u'}{header.bits_allocated // 8}")
         if not found.high_throughput:
             return decode_in_parts(frame, found, kind)
-        return decode_high_throughput(frame).astype(kind, copy=False) if found.reversible else None
+        return decode_high_throughput(frame, found, kind) if found.reversible or found.irreversible else None
 
     def _jpeg(self, frame: bytes | memoryview) -> tuple[Stored, str]:
         size = jpeg_size(frame)

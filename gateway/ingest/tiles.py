@@ -13,12 +13,14 @@ from typing import TypeAlias
 _SIZ = Struct(">HHLLLLLLLLH")
 _BEGIN = b"\xff\x4f\xff\x51"  # SOC, SIZ
 _SIZ_AT = len(_BEGIN)
+PRECISION_AT, PRECISION_STEP = _SIZ_AT + _SIZ.size, 3
+"""Where the first component's precision stands, less one and with the sign in its highest bit; and how far the next."""
 _SOT, _SOD, _EOC = 0xFF90, 0xFF93, 0xFFD9
 _COD, _COC = 0xFF52, 0xFF53
 _PLAIN = frozenset({_COD, _COC, 0xFF50, 0xFF51, 0xFF55, 0xFF57, 0xFF58, 0xFF59, 0xFF5C, 0xFF5D, 0xFF5F, 0xFF64})
 """CAP, SIZ, TLM, PLM, PLT, CPF, QCD, QCC, POC, COM. Not: regions of interest, packet headers apart."""
 _KIND, _HIGH_THROUGHPUT = 0xC0, 0x40  # of a code block's style: 0 is T.800's, both bits are both kinds (T.814 A.4)
-_REVERSIBLE = 1
+_IRREVERSIBLE, _REVERSIBLE = 0, 1
 _MOST_PARTS = 4096
 _Styles: TypeAlias = set[tuple[int, int]]
 """Kind of code blocks, and wavelet."""
@@ -35,6 +37,7 @@ class Layout:
         signed: Whether samples have a sign.
         high_throughput: Whether its code blocks are those of HTJ2K.
         reversible: Whether all wavelets are the reversible one.
+        irreversible: Whether all are the other one.
     """
 
     rows: int
@@ -46,6 +49,7 @@ class Layout:
     signed: bool
     high_throughput: bool
     reversible: bool
+    irreversible: bool
 
     @property
     def one_tile(self) -> bool:
@@ -68,9 +72,16 @@ def layout(frame: bytes | memoryview) -> Layout | None:
     if blocks not in ({0}, {_HIGH_THROUGHPUT}):
         return None
     precision, signed = (kinds[0] & 0x7F) + 1, kinds[0] >= 0x80
-    reversible = found is not None and all(wavelet == _REVERSIBLE for _, wavelet in found)
+    wavelets = {wavelet for _, wavelet in found or ()}
     sizes = (height, width, components, tile_height, tile_width)
-    return Layout(*sizes, precision, signed, high_throughput=_HIGH_THROUGHPUT in blocks, reversible=reversible)
+    return Layout(
+        *sizes,
+        precision,
+        signed,
+        high_throughput=_HIGH_THROUGHPUT in blocks,
+        reversible=wavelets == {_REVERSIBLE},
+        irreversible=wavelets == {_IRREVERSIBLE},
+    )
 
 
 def _styles(frame: bytes | memoryview, wide: int) -> _Styles | None:

@@ -24,7 +24,9 @@ from gateway.settings import IngestSettings
 from tests.support.dicom_files import sample
 from tests.support.large_frames import header_of
 
-RLE, JPEG_LS, JPEG_2000, HTJ2K = (f"1.2.840.10008.1.2.{end}" for end in ("5", "4.80", "4.90", "4.201"))
+RLE, JPEG_LS, JPEG_2000, HTJ2K, HTJ2K_LOSSY = (
+    f"1.2.840.10008.1.2.{end}" for end in ("5", "4.80", "4.90", "4.201", "4.203")
+)
 SIDE = 2048
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -100,6 +102,30 @@ def test_a_frame_is_the_same_in_parts(name, monkeypatch):
         found, other = source.decode(1)
     assert (found.dtype, found.shape, other) == (expected.dtype, expected.shape, photometric)
     assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "bits", "least"),
+    [
+        ("u1", (120, 90, 3), 8, 1),
+        ("i1", (80, 70), 8, 1),
+        ("u2", (90, 80), 12, 1),
+        ("i2", (90, 80), 12, 1),
+        ("u2", (90, 80), 16, 4),
+    ],
+)
+def test_lossy_high_throughput_is_clipped_as_by_the_other_decoder(kind, shape, bits, least):
+    ends = np.iinfo(kind)
+    stored = np.where(np.random.default_rng(1).random(shape) < 0.5, ends.min, ends.max).astype(kind)
+    frame = bytearray(imagecodecs.htj2k_encode(stored, level=0.01, reversible=False))
+    for component in range(len(shape) // 3 * 3 or 1):  # the encoder declares all bits: fewer make all values smaller
+        frame[42 + 3 * component] -= 8 * stored.dtype.itemsize - bits
+    expected = imagecodecs.jpeg2k_decode(bytes(frame))
+    source = PixelSource(header_of(stored, bits), transfer_syntax(HTJ2K_LOSSY), b"", "OB")
+    found = source._large_jpeg_2000(bytes(frame))
+    assert found.dtype == stored.dtype
+    assert np.abs(found.astype(int) - expected).max() <= least
+    assert found.max() == expected.max() == 2 ** (bits - (kind[0] == "i")) - 1
 
 
 @pytest.mark.usefixtures("all_large")
