@@ -194,7 +194,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         switches=services.switches,
         sessions=services.sessions,
     )
-    pages = Pages()
+    pages = Pages(services.tokens.logins.names)
     app = FastAPI(
         title="Cordon",
         version=__version__,
@@ -241,6 +241,7 @@ def create_app(settings: Settings | None = None, *, inference: InferenceClient |
         revoked_tokens=services.revoked_tokens,
         clients=services.tokens.clients,
         oauth=services.tokens.oauth,
+        logins=services.tokens.logins,
         switches=services.switches,
         usage=services.usage_store,
         idempotency=services.idempotency,
@@ -303,6 +304,7 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
     recorder, meter = Recorder(engine, settings.audit), Meter()
     failures, failure = FailureModes(recorder), settings.admission.limiter_failure
     workers, http = Workers(settings.ingest), settings.http
+    tokens = TokenParts.of(settings, access, engine, revoked_tokens)
     model_server = ResilientClient(
         inference or TritonClient(settings.triton.url, catalog.scalings(), triton_tls(settings.triton)),
         failures=settings.triton.breaker_failures,
@@ -338,10 +340,10 @@ def _services(  # noqa: PLR0917 - each is another kind of thing
             changes=changes,
         ),
         api_keys=api_keys,
-        tokens=TokenParts.of(settings, access, engine, revoked_tokens),
+        tokens=tokens,
         revoked_tokens=revoked_tokens,
         switches=kill_switches,
-        sessions=Sessions(settings.redis, settings.console, {sign_in.KEYS: api_keys}),
+        sessions=Sessions(settings.redis, settings.console, {sign_in.KEYS: api_keys, sign_in.LOGIN: tokens.logins}),
         idempotency=Idempotency(
             settings.redis,
             secret=pepper,

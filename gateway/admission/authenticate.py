@@ -38,6 +38,8 @@ Reason = Literal[
     "token-expired",
     "token-lifetime",
     "token-tenant",
+    "login-state",
+    "login-refused",
     "session-missing",
     "session-ended",
 ]

@@ -44,6 +44,38 @@ class Mapped(Strict):
         return tuple(dict.fromkeys(self.values[v] for v in values if isinstance(v, str) and v in self.values))
 
 
+def _checked_url(url: str, what: str) -> None:
+    parsed = urlsplit(url)
+    if parsed.scheme != "https" and not (parsed.scheme == "http" and parsed.hostname in _LOOPBACK):
+        raise ValueError(f"{what} must be at an https:// URL")
+    if parsed.username or parsed.password or parsed.fragment:
+        raise ValueError(f"the URL of {what} must hold neither credentials nor a fragment")
+
+
+class LoginPolicy(Strict):
+    """That people may sign in to the console there (OpenID Connect).
+
+    Attributes:
+        client_id: This gateway, as the issuer knows it; ``aud`` of its ID tokens.
+        authorize: URL of its authorization endpoint.
+        token: URL of its token endpoint.
+        scope: What is asked for, ``openid`` among it.
+    """
+
+    client_id: _Text
+    authorize: _Text
+    token: _Text
+    scope: _Text = "openid"
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        _checked_url(self.authorize, "the authorization endpoint")
+        _checked_url(self.token, "the token endpoint")
+        if "openid" not in self.scope.split():
+            raise ValueError("scope: openid must be among it")
+        return self
+
+
 class IssuerPolicy(Strict):
     """One issuer.
 
@@ -60,6 +92,7 @@ class IssuerPolicy(Strict):
         roles: Claim values to roles of this house.
         scopes: Claim values to scopes of this house.
         plan: Plan of its bearers.
+        login: How people sign in to the console there; None if they do not.
     """
 
     name: _Name
@@ -74,6 +107,7 @@ class IssuerPolicy(Strict):
     roles: Mapped | None = None
     scopes: Mapped | None = None
     plan: _Name
+    login: LoginPolicy | None = None
 
     @model_validator(mode="after")
     def _sound(self) -> Self:

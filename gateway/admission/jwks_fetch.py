@@ -14,12 +14,12 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 MAX_BYTES = 64 * 2**10
@@ -92,6 +92,30 @@ class KeySetFetcher:
             finally:
                 await response.aclose()
         return Fetched(bytes(content), _fresh_seconds(response.headers))
+
+    async def send_form(self, url: str, form: Mapping[str, str], client: tuple[str, str]) -> tuple[int, bytes]:
+        """Send a form to a token endpoint that the operator named; status and body.
+
+        Args:
+            url: Of the endpoint.
+            form: Names and values.
+            client: Its ID and secret for HTTP Basic (RFC 6749 §2.3.1); without a secret none is sent.
+
+        Raises:
+            ValueError: More than MAX_BYTES.
+            httpx.HTTPError, OSError, TimeoutError: It cannot be asked in time.
+        """
+        quoted = httpx.BasicAuth(*(quote(part, safe="") for part in client)) if client[1] else None
+        async with (
+            asyncio.timeout(FETCH_SECONDS),
+            self._client.stream("POST", url, data=dict(form), auth=quoted) as response,
+        ):
+            content = bytearray()
+            async for chunk in response.aiter_raw():
+                content += chunk
+                if len(content) > MAX_BYTES:
+                    raise ValueError(f"more than {MAX_BYTES} bytes")
+            return response.status_code, bytes(content)
 
     async def close(self) -> None:
         """Close what is open."""

@@ -28,7 +28,7 @@ class OutsideIssuer:
     """
 
     def __init__(self, policy: IssuerPolicy, keys: KeySource, access: AccessPolicy, pepper: bytes) -> None:
-        self._policy = policy
+        self.policy = self._policy = policy
         self._keys = keys
         self._access = access
         self._pepper = pepper

@@ -12,6 +12,7 @@ from gateway.admission.clients import Clients
 from gateway.admission.failures import FailureLimit
 from gateway.admission.jwks import RemoteKeys
 from gateway.admission.jwks_fetch import KeySetFetcher
+from gateway.admission.login import Logins
 from gateway.admission.oauth import OAuth
 from gateway.admission.outside_issuer import OutsideIssuer
 from gateway.admission.own_issuer import NAME
@@ -34,6 +35,7 @@ class TokenParts:
         oauth: Gives them; None without a signing key.
         failures: Bounds failed authentication of every kind, in one budget an address.
         fetcher: Gets key sets.
+        logins: Where people may sign in to the console.
     """
 
     scheme: BearerTokens
@@ -41,6 +43,7 @@ class TokenParts:
     oauth: OAuth | None
     failures: FailureLimit
     fetcher: KeySetFetcher
+    logins: Logins
 
     @classmethod
     def of(cls, settings: Settings, access: AccessPolicy, database: Database, revoked: RevokedTokens) -> TokenParts:
@@ -60,11 +63,12 @@ class TokenParts:
         for policy in access.issuers.values():
             if policy.name == NAME or any(policy.issuer == issuer.issuer for issuer in own):
                 raise ValueError(f"{settings.admission.access_policy}: issuers.{policy.name}: that is this gateway")
-        outside: list[Issuer] = [
+        outside = [
             OutsideIssuer(policy, RemoteKeys(policy.jwks, policy.algorithms, fetcher, name=policy.name), access, pepper)
             for policy in access.issuers.values()
         ]
-        return cls(BearerTokens(own + outside, revoked), store, oauth, failures, fetcher)
+        logins = Logins(outside, access, fetcher, failures, settings.console, pepper=pepper)
+        return cls(BearerTokens([*own, *outside], revoked), store, oauth, failures, fetcher, logins)
 
     async def close(self) -> None:
         """Let go of the connections to issuers and clients."""

@@ -99,6 +99,7 @@ class Expected:
         lifetime_seconds: Longest from ``iat`` to ``exp``.
         leeway_seconds: By which the clocks may differ; at most MAX_LEEWAY_SECONDS.
         from_now: ``iat`` may be absent, and the lifetime is counted from now, with the leeway: client assertions.
+        named: ``jti`` must be there; an ID token need have none.
     """
 
     issuer: str
@@ -107,6 +108,7 @@ class Expected:
     lifetime_seconds: int
     leeway_seconds: int = 30
     from_now: bool = False
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,8 @@ def sign(claims: Mapping[str, Any], kind: str, key: SigningKey) -> str:
 def _checked(claims: dict[str, Any], expected: Expected, now: float) -> Claims:
     """Every claim is there, is of its type, and says what it must (RFC 7519 §4.1, RFC 8725 §3.8 to 3.12)."""
     leeway = min(expected.leeway_seconds, MAX_LEEWAY_SECONDS)
-    subject, token_id, audience = claims.get("sub"), claims.get("jti"), claims.get("aud")
+    subject, audience = claims.get("sub"), claims.get("aud")
+    token_id = claims.get("jti", None if expected.named else "-")
     begins, ends = _moment(claims.get("iat", now if expected.from_now else None)), _moment(claims.get("exp"))
     valid_from = _moment(claims.get("nbf", 0))
     if not _is_text(subject) or not _is_text(token_id) or begins is None or ends is None or valid_from is None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.admission.client_store import ClientStore
     from gateway.admission.idempotency import Idempotency
     from gateway.admission.key_store import KeyStore
+    from gateway.admission.login import Logins
     from gateway.admission.oauth import OAuth
     from gateway.admission.plans import Plans
     from gateway.admission.revocations import RevokedTokens
@@ -78,6 +79,7 @@ class Parts:
     revoked_tokens: RevokedTokens
     clients: ClientStore
     oauth: OAuth | None
+    logins: Logins
     switches: Switches
     usage: UsageStore
     idempotency: Idempotency

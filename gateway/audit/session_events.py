@@ -18,7 +18,7 @@ class SessionStarted(AuditEvent):
 
     type_name: ClassVar[str] = "session.started"
 
-    method: Literal["key"]
+    method: Literal["key", "login"]
     address: str = field(repr=False)
     outcome: Outcome = "success"
 

@@ -58,9 +58,13 @@ NAVIGATION = (
 
 
 class Pages:
-    """Draws. One a process; holds no data of anyone."""
+    """Draws. One a process; holds no data of anyone.
 
-    def __init__(self) -> None:
+    Args:
+        issuers: Names of those at which people may sign in.
+    """
+
+    def __init__(self, issuers: Collection[str] = ()) -> None:
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,  # every template is a page, whatever its file is called
@@ -72,7 +76,7 @@ class Pages:
         self._templates.filters |= words.FILTERS
         # A new version's files have new addresses: what a browser kept of the old ones is not used with new pages.
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(STATIC.iterdir()))).hexdigest()[:12]
-        self._templates.globals |= {"build": digest, "version": __version__, "home": HOME}
+        self._templates.globals |= {"build": digest, "version": __version__, "home": HOME, "issuers": tuple(issuers)}
 
     def draw(self, scope: Scope, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:
         """A page, or the part of one that a template is.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from starlette.responses import RedirectResponse, Response
 
 from gateway.admission.access import RouteRule
 from gateway.admission.authenticate import CredentialRefused
+from gateway.admission.login import SECONDS
 from gateway.admission.sessions import clear_cookie, cookie_of, set_cookie
 from gateway.api.exchange import header
 from gateway.api.parts import Admitted, CurrentExchange, Joined, Parts
@@ -20,7 +21,9 @@ from gateway.console.pages import HOME, page, session_of
 from gateway.errors import AuditUnavailable, Forbidden, GatewayError, QuotaExceeded, Suspended
 
 if TYPE_CHECKING:
+    from gateway.admission.login import SignedIn
     from gateway.admission.principal import Principal
+    from gateway.admission.sessions import Session
     from gateway.api.exchange import Exchange
     from gateway.audit.denials import Kind
 
@@ -28,13 +31,20 @@ log = structlog.get_logger(__name__)
 
 SCOPE = "console"
 KEYS: Literal["key"] = "key"
-"""The one kind of credential that opens a session; a house's own login would be another holder beside it."""
+LOGIN: Literal["login"] = "login"
+"""What opens a session: an API key, or a sign-in at an outside issuer of the access policy."""
+STARTED = "__Host-cordon-login"
+"""The cookie of a sign-in that goes on elsewhere. Lax: the issuer's answer comes from another site."""
+_MAX_ANSWER = 2048
 
 _OWN_PATH = re.compile(rf"{HOME}(?!/log)(/[A-Za-z0-9._~/-]*)?(\?[\x21\x23-\x5b\x5d-\x7e]*)?", re.ASCII)
 _ROUTE = RouteRule("POST /console/login", SCOPE)
 _BROWSERS = (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
 
+_LAX = "Path=/; Secure; HttpOnly; SameSite=Lax"
+
 router = APIRouter(include_in_schema=False, prefix=HOME)
+IssuerName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 
 
 @router.get("/login")
@@ -62,13 +72,44 @@ async def login(request: Request, joined: Joined, exchange: CurrentExchange) -> 
     await _end_former(request, joined)
     session = await joined.sessions.open(KEYS, principal.key_id, joined.api_keys.marks(text), _browser(request))
     started = SessionStarted(exchange.request_id, principal.key_id, principal.tenant, method=KEYS, address=address)
-    try:
-        await joined.recorder.record(started)
-    except AuditUnavailable:
-        await joined.sessions.close_one(session)  # no record, so no session
-        raise
+    await _on_record(joined, session, started)
     response = RedirectResponse(wanted, 303)
     response.headers["Set-Cookie"] = set_cookie(session.secret)
+    return response
+
+
+@router.get("/login/with/{issuer}")
+async def login_elsewhere(issuer: IssuerName, request: Request, joined: Joined) -> Response:
+    """Go and sign in at an issuer."""
+    begun = joined.logins.begin(issuer, own_path(request.query_params.get("next", HOME)))
+    response = RedirectResponse(begun.address, 303)
+    response.headers["Set-Cookie"] = f"{STARTED}={begun.sealed}; Max-Age={SECONDS}; {_LAX}"
+    return response
+
+
+@router.get("/login/back")
+async def login_back(request: Request, joined: Joined, exchange: CurrentExchange) -> Response:
+    """Back from there. The page that follows asks for the first one as ourselves: a strict cookie comes along then."""
+    address = request.client.host if request.client else ""
+    try:
+        found = await _come_back(joined, request)
+    except (CredentialRefused, Forbidden, QuotaExceeded) as refusal:
+        _note_refusal(joined, exchange, refusal, address)
+        exchange.problem = refusal.slug
+        response: Response = page(
+            request, "sign_in.html", refusal.status, next=HOME, message=refusal.detail.rstrip("."), lost=False
+        )
+    else:
+        principal = found.principal
+        session = await joined.sessions.open(LOGIN, principal.key_id, found.marks, _browser(request))
+        await _on_record(
+            joined,
+            session,
+            SessionStarted(exchange.request_id, principal.key_id, principal.tenant, method=LOGIN, address=address),
+        )
+        response = page(request, "arrive.html", onward=found.onward)
+        response.headers.append("Set-Cookie", set_cookie(session.secret))
+    response.headers.append("Set-Cookie", f"{STARTED}=; Max-Age=0; {_LAX}")
     return response
 
 
@@ -124,10 +165,40 @@ async def _known(joined: Parts, text: str, address: str) -> Principal:
         Forbidden: It lacks the scope, or is switched off.
     """
     principal = await joined.gate.authenticator.authenticate({"x-api-key": text}, address)
-    if SCOPE not in principal.scopes:
-        raise Forbidden(f"This key may not sign in: it lacks the scope {SCOPE}", scope=SCOPE, key=principal.key_id)
-    await joined.gate.switches.check(principal, _ROUTE)
+    await _may_sign_in(joined, principal)
     return principal
+
+
+async def _come_back(joined: Parts, request: Request) -> SignedIn:
+    """Who an issuer says is back, if they may sign in.
+
+    Raises:
+        CredentialRefused: Nobody.
+        Forbidden: The scope is missing, or they are switched off.
+    """
+    answer = dict(request.query_params)
+    sealed = request.cookies.get(STARTED, "")
+    if any(len(value) > _MAX_ANSWER for value in answer.values()):
+        raise CredentialRefused("The issuer did not sign you in", reason="login-refused")
+    found = await joined.logins.finish(sealed, answer, request.client.host if request.client else "")
+    await _may_sign_in(joined, found.principal)
+    return found
+
+
+async def _may_sign_in(joined: Parts, principal: Principal) -> None:
+    if SCOPE not in principal.scopes:
+        raise Forbidden(
+            f"This credential may not sign in: it lacks the scope {SCOPE}", scope=SCOPE, key=principal.key_id
+        )
+    await joined.gate.switches.check(principal, _ROUTE)
+
+
+async def _on_record(joined: Parts, session: Session, started: SessionStarted) -> None:
+    try:
+        await joined.recorder.record(started)
+    except AuditUnavailable:
+        await joined.sessions.close_one(session)  # no record, so no session
+        raise
 
 
 async def _end_former(request: Request, joined: Parts) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from gateway.settings.base import Concern, refuse_half_a_pair
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class HttpSettings(Concern):
@@ -68,6 +71,20 @@ class ConsoleSettings(Concern):
     absolute_seconds: int = Field(
         28_800, ge=300, le=43_200, description="After so long it ends in any case, and one signs in again"
     )
+    url: str = Field(
+        "", description="https:// URL of this gateway as browsers know it; needed to sign in at an outside issuer"
+    )
+    login_secret: SecretStr = Field(
+        SecretStr(""), description="Secret that the issuer knows the console by, if it gave it one"
+    )
+
+    @model_validator(mode="after")
+    def _browsers_find_it(self) -> Self:
+        url = urlsplit(self.url)
+        local = url.scheme == "http" and url.hostname in _LOOPBACK
+        if self.url and (not url.hostname or url.query or url.fragment or not (url.scheme == "https" or local)):
+            raise ValueError("CONSOLE_URL must be an https:// URL")
+        return self
 
 
 class LogSettings(Concern):

@@ -139,6 +139,8 @@ OPEN = {
     "GET /.well-known/smart-configuration",
     "GET /console/login",
     "POST /console/login",
+    "GET /console/login/with/{issuer}",
+    "GET /console/login/back",
     "GET /console/static/{file}",
 }
 
