@@ -28,6 +28,8 @@ Kind = Literal["prediction", "object"]
 
 GRACE = 1.5
 """By so much a tenant with less than its share may exceed the limit, and a body that was let in and took its time."""
+FEW = 8
+"""So many requests in one process are a burst and no overload, however large the images of those before are."""
 _FASTEST_SECONDS = 30.0
 
 
@@ -104,6 +106,7 @@ class Load:
         turns: The places in the worker processes.
         multiple: Longest wait let in, in multiples of what a request takes, over the root of the places; 0 lets in all.
         longest: Longest wait let in for a prediction and for an object, in seconds.
+        few: With fewer requests than that in this process, all come in whose deadline allows it.
         now: A monotonic clock, seconds.
 
     Attributes:
@@ -116,8 +119,10 @@ class Load:
         *,
         multiple: float,
         longest: dict[Kind, float],
+        few: int = FEW,
         now: Callable[[], float] = monotonic,
     ) -> None:
+        self._few = few
         self.turned_away = 0
         self._now = now
         self._turns = turns
@@ -149,7 +154,7 @@ class Load:
         stages = [(self._turns.wait(long=long), float(self._turns.servers(long=long)))]
         if not long:
             stages.append((queue.wait, queue.servers))
-        if self._multiple:
+        if self._multiple and sum(self._tenants.values()) >= self._few:
             grace *= GRACE if self._has_less_than_its_share(tenant) else 1.0
             over = max(wait - self._limit(kind, own, servers) * grace for wait, servers in stages)
             if over > 0:

@@ -14,11 +14,11 @@ from gateway.load import GRACE, Load
 from gateway.turns import Turns
 
 
-def load_of(places: int = 2, *, multiple: float = 6.0, seconds: float = 0.1) -> tuple[Load, Turns]:
+def load_of(places: int = 2, *, multiple: float = 6.0, seconds: float = 0.1, few: int = 0) -> tuple[Load, Turns]:
     turns = Turns(places)
     turns.short.seconds.value = seconds
     turns.long.seconds.value = 10 * seconds
-    return Load(turns, multiple=multiple, longest={"prediction": 5.0, "object": 15.0}), turns
+    return Load(turns, multiple=multiple, longest={"prediction": 5.0, "object": 15.0}, few=few), turns
 
 
 async def let_in(load: Load, turns: Turns, tenant: str = "a", *, most: int = 200) -> int:
@@ -151,7 +151,7 @@ async def test_a_failure_says_nothing_of_a_models_speed():
 async def test_what_cannot_end_in_time_is_not_begun_and_is_tried_again_later():
     clock = [100.0]
     turns = Turns(2)
-    load = Load(turns, multiple=6, longest={"prediction": 5.0, "object": 15.0}, now=lambda: clock[0])
+    load = Load(turns, multiple=6, longest={"prediction": 5.0, "object": 15.0}, few=0, now=lambda: clock[0])
     load.expect("prediction", "a", Deadline.after(0.001))  # nothing is known yet
     with load.inside("prediction", "a") as worked:
         worked(0.2)
@@ -187,3 +187,20 @@ async def test_places_are_counted_however_a_call_ends():
     waiting[2].cancel()
     await asyncio.gather(waiting[2], return_exceptions=True)
     assert (turns.running, turns.waiting) == (0, 0)
+
+
+async def test_a_few_come_in_however_large_the_images_before_them_are() -> None:
+    load, _ = load_of(few=8)
+    with load.asking("model", 1):
+        await asyncio.sleep(0.02)
+    with ExitStack() as stack:
+        stack.enter_context(load.asking("model", 1000))  # some files of many frames
+        for _ in range(7):
+            load.expect("prediction", "a", NEVER, model="model")
+            stack.enter_context(load.inside("prediction", "a"))
+        load.expect("prediction", "a", NEVER, model="model")
+        stack.enter_context(load.inside("prediction", "a"))
+        with pytest.raises(Overloaded):
+            load.expect("prediction", "a", NEVER, model="model")
+        with pytest.raises(Overloaded):
+            load.expect("prediction", "b", Deadline.after(0.5), model="model")
