@@ -30,7 +30,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from gateway.errors import Unreadable, UnsafeFile
 from gateway.ingest.byte_view import ByteView
-from gateway.ingest.codestream import FrameSize, check_size, jpeg2000_size, jpeg_size
+from gateway.ingest.codestream import FrameSize, check_size, is_ended, jpeg2000_size, jpeg_size
 from gateway.ingest.header import HALF_CHROMA, PixelHeader
 from gateway.ingest.htj2k import decode as decode_high_throughput
 from gateway.ingest.inflate import inflate
@@ -187,6 +187,8 @@ class PixelSource:
 
         size, header = jpeg_size(frame), self.header
         self._check(size)
+        if not is_ended(frame):  # in which CharLS may look for a bit for seconds, and then refuses it
+            raise Unreadable("A frame in JPEG-LS has no end")
         stored: Stored = jpegls_decode(_buffer(frame))
         stored = stored.astype(f"u{header.bits_allocated // 8}", copy=False)
         photometric = header.photometric

@@ -70,6 +70,12 @@ def jpeg_size(frame: bytes | memoryview) -> FrameSize:
     raise Unreadable("A compressed frame has no frame header")
 
 
+def is_ended(frame: bytes | memoryview) -> bool:
+    """Whether the last scan of a JPEG-LS codestream is followed by EOI: within one neither marker occurs."""
+    data = bytes(frame)
+    return data.rfind(b"\xff\xd9") >= data.rfind(b"\xff\xda")
+
+
 def jpeg2000_size(frame: bytes | memoryview) -> FrameSize:
     """Of a JPEG 2000 codestream, bare (as PS3.5 A.4.4 requires) or in a JP2 file. Raises Unreadable without a SIZ."""
     start = _jp2_codestream(frame) if frame[: len(_JP2)] == _JP2 else 0

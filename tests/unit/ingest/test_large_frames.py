@@ -72,6 +72,16 @@ def test_what_is_written_is_read_back(syntax, kind, shape, bits):
     assert np.array_equal(back, stored)
 
 
+def test_jpeg_ls_without_an_end_is_refused_before_it_is_decoded():
+    """Of these few bytes CharLS would read bits for some seconds."""
+    frame = bytes.fromhex("ffd8fff7000b08002d000a01011100ffda0008010100020000e7fdff7f00000071f77fe4b7ff7c1cff7f052ffb")
+    source = PixelSource(header_of(np.zeros((45, 10), np.uint8), 8), transfer_syntax(JPEG_LS), b"", "OB")
+    with pytest.raises(Unreadable, match="no end"):
+        source.decode_encoded(frame)
+    with pytest.raises(Unreadable, match="cannot be decoded"), fence("A frame cannot be decoded"):
+        source.decode_encoded(frame + b"\xff\xd9")
+
+
 def test_jpeg_ls_declares_bits_stored():
     stored = picture("u2", (64, 80), 12)
     frame = bytes(recoder_of(stored, JPEG_LS, 12).encode(stored))
