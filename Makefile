@@ -37,7 +37,7 @@ demo: install ## Start everything, send sample images, show what came out, stop
 	@$(CORDON) demo
 
 # Two at a time where each file brings what it needs; one by one where whole gateways run and time is measured.
-SIDE_BY_SIDE := tests/unit tests/property tests/contract tests/privacy tests/security
+SIDE_BY_SIDE := tests/unit tests/property tests/contract tests/privacy tests/security tests/api
 
 .PHONY: test
 test: install ## All tests

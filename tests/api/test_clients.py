@@ -133,7 +133,7 @@ def test_another_tenants_clients_do_not_exist(site: Site, caller: httpx.Client) 
         {"jwks_url": "https://pacs.example/keys"},
         {"expires_at": "2001-01-01T00:00:00Z"},
     ],
-    ids=str,
+    ids="-".join,
 )
 def test_what_cannot_be_registered(site: Site, caller: httpx.Client, changes: dict[str, Any]) -> None:
     refused = register(caller, **changes)
