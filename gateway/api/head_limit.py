@@ -32,11 +32,14 @@ class BoundedHeadProtocol(HttpToolsProtocol):
         head_seconds: Longest a head may take, from the connection's start or the first byte after the last request.
         first_seconds: At the server's end, how long a connection that has sent nothing yet may still begin to: its
             caller was accepted and cannot know.
+        farewell_seconds: After a close, how long a caller over TLS has to say goodbye as well. It need not (RFC 8446
+            §6.1), and one that is idle does not; uvloop would wait for half a minute.
     """
 
     max_head_bytes: ClassVar[int] = 32 * 2**10
     head_seconds: ClassVar[float] = 10.0
     first_seconds: ClassVar[float] = 0.5
+    farewell_seconds: ClassVar[float] = 1.0
 
     _since_step = 0
     _stepped = False
@@ -91,14 +94,22 @@ class BoundedHeadProtocol(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request
         if cycle is None and not self._last:
             self._last = True
-            self.loop.call_later(self.first_seconds, super().shutdown)
+            self.loop.call_later(self.first_seconds, self._end)
         else:
-            super().shutdown()
+            self._end()
 
     def awaits_head(self) -> bool:
         """Whether what comes next belongs to a head."""
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request
         return cycle is None or cycle.response_complete
+
+    def _end(self) -> None:
+        super().shutdown()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self.scheme == "https" and self.transport.is_closing():
+            self.loop.call_later(self.farewell_seconds, self.transport.abort)
 
     def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(self.head_seconds, self._overdue)
@@ -125,3 +136,4 @@ class BoundedHeadProtocol(HttpToolsProtocol):
             )
             self.transport.write(STATUS_LINE[error.status] + head % (len(body), request_id.encode("ascii")) + body)
         self.transport.close()
+        self._leave()

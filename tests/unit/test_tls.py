@@ -195,8 +195,13 @@ def test_the_gateway_by_https_alone_and_only_to_whom_it_knows(
             told = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10).text
             [line] = [line for line in told.splitlines() if line.startswith(gauge)]
             assert 29 * 86400 < float(line.removeprefix(gauge)) - time.time() < 31 * 86400
+            idle = httpx.Client(verify=authority.client_context(), base_url=f"https://localhost:{port}", timeout=10)
+            assert answers(idle)
         finally:
             child.stop(20)
+        idle.close()
+    # A caller who keeps a connection and reads nothing from it holds nobody up.
+    assert "timeout graceful shutdown exceeded" not in (tmp_path / "log").read_text()
 
 
 def answers(client: httpx.Client) -> bool:
