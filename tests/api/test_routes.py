@@ -24,6 +24,10 @@ FILLED = {
 }
 
 
+ELSEWHERE = {"GET /console/login/with/{issuer}": 404, "GET /console/login/back": 401}
+"""Open, and of no use without an issuer that the policy names, or without an answer of it."""
+
+
 def routes(site):
     return [
         (rule, *PLACEHOLDER.sub(lambda match: FILLED.get(match[1], "none-of-this"), rule.route).split(" "))
@@ -57,6 +61,8 @@ def test_a_stranger_gets_in_nowhere_but_where_it_is_open(site):
             assert_page(response, 401 if method == "GET" else 403)
         elif rule.route == "POST /console/login":
             assert_page(response, 403)  # not sent from a page of the console
+        elif rule.route in ELSEWHERE:
+            assert_page(response, ELSEWHERE[rule.route])
         elif rule.route == TOKEN:
             assert_token_error(response)
         elif rule.scope is None:
@@ -70,7 +76,8 @@ def test_a_key_gets_in_nowhere_but_where_its_scope_is(site):
         for rule, method, path in routes(site):
             response = client.request(method, path)
             if path.startswith("/console"):  # a key is no credential of the console's
-                assert (response.status_code == 200) == (rule.scope is None and method == "GET"), rule.route
+                is_open = rule.scope is None and method == "GET" and rule.route not in ELSEWHERE
+                assert (response.status_code == 200) == is_open, rule.route
             elif rule.scope not in {None, ANY, "predict"}:
                 assert assert_problem(response, 403, "forbidden")["scope"] == rule.scope
             elif rule.route == TOKEN:

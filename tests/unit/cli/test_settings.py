@@ -19,6 +19,7 @@ def test_only_the_secrets_are_left_to_fill_in() -> None:
         "ADMISSION_KEY_PEPPER_PREVIOUS",
         "AUDIT_CHAIN_KEYS_PREVIOUS",
         "AUDIT_SIGNING_KEY",
+        "CONSOLE_LOGIN_SECRET",
         "OAUTH_SIGNING_KEY",
         "OAUTH_SIGNING_KEY_PREVIOUS",
     }
