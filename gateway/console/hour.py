@@ -155,14 +155,21 @@ def _column(at: int, moment: float, counts: Mapping[str, int], most: int) -> Col
 
 
 def _line(values: Iterable[float | None], first: int, most: int) -> tuple[str, ...]:
-    """Points of each piece without a gap; a lone point twice, so that a round cap shows it."""
-    pieces: list[list[str]] = [[]]
+    """Points of each piece without a gap; a lone minute is as long as a minute, so that it is seen."""
+    pieces: list[list[tuple[float, str]]] = [[]]
     for at, value in enumerate(values, first):
         if value is None:
             pieces.append([])
             continue
-        pieces[-1].append(f"{STEP * at + STEP / 2:g},{HEIGHT * (1 - value / most):.1f}")
-    return tuple(" ".join(piece if len(piece) > 1 else piece * 2) for piece in pieces if piece)
+        pieces[-1].append((STEP * (at + 0.5), f"{HEIGHT * (1 - value / most):.1f}"))
+    return tuple(" ".join(f"{x:g},{y}" for x, y in _long(piece)) for piece in pieces if piece)
+
+
+def _long(piece: list[tuple[float, str]]) -> list[tuple[float, str]]:
+    if len(piece) > 1:
+        return piece
+    x, y = piece[0]
+    return [(x - STEP / 2, y), (x + STEP / 2, y)]
 
 
 def _clock(moment: float) -> str:

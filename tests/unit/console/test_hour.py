@@ -37,8 +37,9 @@ def test_a_line_has_a_gap_where_nothing_was_measured():
     hour = drawn([minute(at, 1, 0, 0, latency=value) for at, value in enumerate((40.0, 50.0, None, 90.0))])
     assert hour.slowest == 100
     pieces = hour.lines[50]
-    assert [len(piece.split()) for piece in pieces] == [2, 2]  # a lone point stands twice
-    assert pieces[1].split()[0].endswith(f",{HEIGHT * 0.1:.1f}")
+    assert [len(piece.split()) for piece in pieces] == [2, 2]
+    right = STEP * MINUTES
+    assert pieces[1] == f"{right - STEP},{HEIGHT * 0.1:.1f} {right},{HEIGHT * 0.1:.1f}"  # a lone minute
     assert hour.now == {50: 90.0, 95: 90.0, 99: 90.0}
 
 
