@@ -228,7 +228,7 @@ class Pipeline:
 
         "Started" becomes durable meanwhile: that nothing goes further without it costs no time.
         """
-        started = asyncio.create_task(self.recorder.record(story.started()))
+        started = self.recorder.begin(story.started())
         asked = perf_counter()
         try:
             made = story.sanitized = await self.workers.run(function, given, seconds=seconds)

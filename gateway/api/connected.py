@@ -21,19 +21,24 @@ async def while_connected(work: Coroutine[None, None, Result], receive: Receive)
     Raises:
         starlette.requests.ClientDisconnect: The caller went away; the work has ended.
     """
-    working = asyncio.create_task(work)
-    watching = asyncio.create_task(_disconnected(receive))
+    working = asyncio.current_task()
+    assert working is not None
+    gone, before = False, working.cancelling()
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        working.cancel()
+
+    watching = asyncio.create_task(watch())
     try:
-        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientDisconnect
+        return await work
+    except asyncio.CancelledError:
+        # Ours alone: whoever else cancels the task as well is not kept from it (as in asyncio.timeout).
+        if gone and working.uncancel() <= before:
+            raise ClientDisconnect from None
+        raise
     finally:
-        for task in (working, watching):
-            task.cancel()
-        await asyncio.gather(working, watching, return_exceptions=True)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        watching.cancel()

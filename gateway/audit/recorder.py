@@ -125,10 +125,17 @@ class Recorder:
             AuditUnavailable: It could not be, in time. See the module for what that means for the event.
             UnfitEvent: It must not be: a defect of the code that made it.
         """
+        await self.begin(event)
+
+    def begin(self, event: AuditEvent) -> asyncio.Future[None]:
+        """The same without waiting: what is returned says when it is durable, or raises AuditUnavailable.
+
+        For work that may go on meanwhile; a task of its own would cost as much as the waiting. It has to be awaited.
+        """
         fields = fields_of(event)
         if self._hashes_addresses and fields.get("address"):
             fields["address"] = self._keys.pseudonym_of_address(fields["address"])
-        await self._wait_for(fields)
+        return self._enqueue(fields)
 
     async def ping(self) -> None:
         """Go the whole way of an event, through the queue and the store's write lock, and put nothing on record.
@@ -136,7 +143,7 @@ class Recorder:
         Raises:
             AuditUnavailable: The store cannot be appended to.
         """
-        await self._wait_for(None)
+        await self._enqueue(None)
 
     async def close(self) -> None:
         """Take no more, write for as long as a record may take what waits, stop."""
@@ -159,7 +166,7 @@ class Recorder:
         if before is not None and before != self._keys.current.id:
             await self.record(ChainKeyChanged("", SYSTEM, "", previous=before, current=self._keys.current.id))
 
-    async def _wait_for(self, fields: Mapping[str, Any] | None) -> None:
+    def _enqueue(self, fields: Mapping[str, Any] | None) -> asyncio.Future[None]:
         if not self._open:
             raise AuditUnavailable("The audit log is not open")
         if len(self._queue) >= self._room:
@@ -168,15 +175,16 @@ class Recorder:
         entry = _Entry(fields, loop.create_future(), loop.time())
         self._queue[entry] = None
         self._wake.set()
-        try:
-            async with asyncio.timeout(self._timeout):
-                await asyncio.shield(entry.done)
-        except TimeoutError:
-            if entry.done.done() and entry.done.exception() is None:
-                return  # it was confirmed in the very moment
+        timer = loop.call_later(self._timeout, self._give_up, entry)
+        # Also where its caller is cancelled, which cancels the future: the entry stays, and is written.
+        entry.done.add_done_callback(lambda _: timer.cancel())
+        return entry.done
+
+    def _give_up(self, entry: _Entry) -> None:
+        if not entry.done.done():
             entry.given_up = True
             self._queue.pop(entry, None)
-            raise _unavailable() from None
+            entry.done.set_exception(_unavailable())
 
     async def _write(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
@@ -252,8 +260,9 @@ class Recorder:
         if lost:
             log.error("audit.lost", events=lost, of_these_in_doubt=len(doubtful))
         for entry in rest:
-            entry.done.set_exception(_unavailable())
-            entry.done.exception()  # looked at: nobody may be waiting any more
+            if not entry.done.done():
+                entry.done.set_exception(_unavailable())
+                entry.done.exception()  # looked at: nobody may be waiting any more
         self._queue.clear()
         self._doubt = None
 
