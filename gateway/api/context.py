@@ -14,6 +14,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from gateway.api.correlation import new_request_id, traceparent
 from gateway.api.exchange import CLIENT_GONE, Exchange, begin
+from gateway.errors import Overloaded, ShuttingDown, SwitchedOff
 from inference_client.trace import TRACEPARENT
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ SECURITY_HEADERS = {
 }
 HSTS = "max-age=63072000; includeSubDomains"
 _KEEPS_ALIVE = frozenset({"1.0", "1.1"})
+_BY_PLAN = frozenset({Overloaded.slug, ShuttingDown.slug, SwitchedOff.slug})
+"""503s that are no errors: someone was told to come later, on purpose, as with a 429."""
 
 
 class ContextMiddleware:
@@ -99,7 +102,7 @@ def server_timing(steps: dict[str, float]) -> str:
 def _access_line(exchange: Exchange, status: int) -> None:
     principal = exchange.principal
     log.log(
-        40 if status >= 500 else 20,
+        40 if status >= 500 and exchange.problem not in _BY_PLAN else 20,
         "http.answered",
         route=exchange.route,
         status=status,
