@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 FailurePolicy = Literal["local", "closed", "open"]
 
 _MAX_REFUSALS = 10_000
+_MAX_UNRELEASED = 10_000
 _REFUSAL_SECONDS = 1.0  # longest that a refusal is repeated without asking: a new plan holds after that
 
 
@@ -71,6 +72,8 @@ class Limiter:
         self._refusals: OrderedDict[str, tuple[int, float, Decision]] = OrderedDict()
         # A caller may choose its request IDs, and choose one twice: the lease's name is ours.
         self._leases: dict[tuple[str, str], list[tuple[str, bool]]] = {}
+        self._unreleased: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._catching_up = False
         self._background: set[asyncio.Task[None]] = set()
 
     @property
@@ -179,8 +182,10 @@ class Limiter:
         debt = self._local.take_debt(claim)
         try:
             decision = await self._shared.decide(claim, debt)
-        except (RedisAwayError, WindowsUnsettledError):
+        except (RedisAwayError, WindowsUnsettledError) as error:
             self._local.owe(claim, debt)
+            if isinstance(error, RedisAwayError) and claim.plan.concurrency is not None:
+                self._release_later(claim.key_id, claim.lease)  # the answer is lost, the lease may be there
             raise
         except BaseException:  # cancelled: whether it was charged is not known, so it stays charged
             self._local.owe(claim, debt)
@@ -190,6 +195,7 @@ class Limiter:
         if self._breaker.succeeded():
             log.info("limiter.redis-back")
             self._notify(False)
+        self._catch_up()
         if not decision.admitted:
             self._local.refund(claim)
         return decision
@@ -212,15 +218,40 @@ class Limiter:
 
     async def _release_shared(self, key_id: str, lease: str) -> None:
         if not self._breaker.allows():
+            self._release_later(key_id, lease)
             return
         try:
             await self._shared.release(key_id, lease)
         except RedisAwayError:
+            self._release_later(key_id, lease)
             if self._breaker.failed():
                 self._notify(True)
         else:
             if self._breaker.succeeded():
                 self._notify(False)
+            self._catch_up()
+
+    def _release_later(self, key_id: str, lease: str) -> None:
+        """Once Redis answers: else its caller would have a place less until the lease ends by itself."""
+        self._unreleased[key_id, lease] = None
+        if len(self._unreleased) > _MAX_UNRELEASED:
+            self._unreleased.popitem(last=False)
+
+    def _catch_up(self) -> None:
+        if self._unreleased and not self._catching_up:
+            self._catching_up = True
+            self._in_background(self._release_owed())
+
+    async def _release_owed(self) -> None:
+        try:
+            while self._unreleased:
+                key_id, lease = next(iter(self._unreleased))
+                await self._shared.release(key_id, lease)
+                self._unreleased.pop((key_id, lease), None)
+        except RedisAwayError:
+            pass  # when it next answers
+        finally:
+            self._catching_up = False
 
     def _in_background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

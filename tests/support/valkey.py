@@ -50,6 +50,16 @@ class ValkeyServer:
         os.kill(self._running.child.pid, signal.SIGKILL)
         self._running.stop()
 
+    def hang(self) -> None:
+        """Stop it where it stands; what is sent to it waits in its sockets."""
+        assert self._running is not None
+        os.kill(self._running.child.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let one that hangs read what was sent meanwhile."""
+        assert self._running is not None
+        os.kill(self._running.child.pid, signal.SIGCONT)
+
     def stop(self) -> None:
         """End it if it runs."""
         if self._running is not None:

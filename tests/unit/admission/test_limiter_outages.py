@@ -147,6 +147,24 @@ async def test_a_redis_that_hangs_costs_a_short_wait_and_then_none(valkey: Valke
     assert sum(waits[5:]) < 0.5
 
 
+async def test_a_place_that_redis_was_not_told_is_free_is_free_once_it_answers(own_valkey: ValkeyServer) -> None:
+    async with limiter_at(own_valkey, Plan(concurrency=9), timeout_seconds=0.05) as limiter:
+        for number in range(9):
+            await limiter.acquire(caller(), f"request-{number}")
+        own_valkey.hang()
+        for number in range(9):
+            await limiter.release(caller(), f"request-{number}")
+        assert limiter.degraded
+        own_valkey.go_on()
+        with own_valkey.client() as client:
+
+            async def free() -> bool:
+                return await _shared(limiter) and client.zcard("rl:{key_a}:inflight") == 0
+
+            await until(free)
+        assert await admitted(limiter, 20) == 9
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "nonsense"])
 def test_a_url_of_another_kind_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="REDIS_URL must start with"):
