@@ -37,7 +37,8 @@ demo: install ## Start everything, send sample images, show what came out, stop
 	@$(CORDON) demo
 
 # Two at a time where each file brings what it needs; one by one where whole gateways run and time is measured.
-SIDE_BY_SIDE := tests/unit tests/property tests/contract tests/privacy tests/security tests/api
+SIDE_BY_SIDE := tests/unit tests/property tests/contract tests/privacy tests/security tests/api \
+	tests/e2e/test_console.py tests/e2e/test_deid_command.py tests/e2e/test_deid_interrupted.py
 
 .PHONY: test
 test: install ## All tests
