@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 
 import pytest
 
 from tests.support import canaries
 from tests.support.gateway import running_gateway
+from tests.support.processes import descendants, within
 
 pytestmark = [
     pytest.mark.stack,
@@ -38,6 +41,9 @@ def test_no_process_opens_a_file_for_a_body(stack, tmp_path):
         for planted in (canaries.dicom(document=False, size=512), canaries.jpeg(2000), canaries.png(2000)):
             given_back = client.post("/v1/deidentify", content=planted.body, headers=octets)
             assert given_back.status_code == 200, given_back.text
+        # strace keeps a signal to itself; its first child is the gateway, whose end is watched too
+        os.kill(min(descendants(gateway.child.pid)), signal.SIGTERM)
+        assert within(20, lambda: gateway.child.exited)
     with trace.open("rb") as file:
         file.seek(marker)
         lines = file.read().decode(errors="replace").splitlines()
