@@ -36,17 +36,15 @@ run: install ## Start everything on this machine and stay up (cordon up)
 demo: install ## Start everything, send sample images, show what came out, stop
 	@$(CORDON) demo
 
-# Two at a time where each file brings what it needs: first without, then with a gateway that runs meanwhile. One by one
-# where several processes run and time is measured.
-PARTS := tests/unit tests/property tests/contract tests/security
-AROUND_A_GATEWAY := tests/api tests/privacy \
-	tests/e2e/test_console.py tests/e2e/test_deid_command.py tests/e2e/test_deid_interrupted.py
+# Two at a time where each file brings what it needs; one by one where tests share a gateway, or time is measured.
+SIDE_BY_SIDE := tests/unit tests/property tests/contract tests/security \
+	tests/privacy/test_shared_files.py tests/privacy/test_deidentified_objects.py \
+	tests/e2e/test_deid_command.py tests/e2e/test_deid_interrupted.py
 
 .PHONY: test
 test: install ## All tests
-	@$(PY) -m pytest -q -n 2 --dist loadfile $(PARTS)
-	@$(PY) -m pytest -q -n 2 --dist loadfile $(AROUND_A_GATEWAY)
-	@$(PY) -m pytest -q $(PARTS:%=--ignore=%) $(AROUND_A_GATEWAY:%=--ignore=%)
+	@$(PY) -m pytest -q -n 2 --dist loadfile $(SIDE_BY_SIDE)
+	@$(PY) -m pytest -q $(SIDE_BY_SIDE:%=--ignore=%)
 
 .PHONY: fuzz
 fuzz: install ## Try the API's description for some minutes, each time with other requests (FUZZ_SECONDS=300)
